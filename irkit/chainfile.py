@@ -1,0 +1,344 @@
+"""Chains from files, and chains as JSON.
+
+A file is what somebody saved during an incident: PEM with talk around it, DER, PKCS #7, what `openssl s_client`
+printed, a folder of certificates, or irkit's own JSON. The certificates come back as they stand there, in that order.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from irkit import der, render
+from irkit.certificate import Certificate, pem_blocks
+from irkit.chain import Attempt, Chain, Obtained
+from irkit.errors import InputError
+
+__all__ = [
+    "SCHEMA",
+    "chain_from_json",
+    "chain_from_value",
+    "chain_to_json",
+    "chain_to_value",
+    "load_chain",
+    "load_chain_bytes",
+]
+
+SCHEMA = "irkit.chain/1"
+_LIMIT = 2**24  # bytes of one file; the longest chain that irkit captures is a quarter of it
+_HINT = "give PEM, DER, PKCS #7, the output of openssl s_client -showcerts, irkit's JSON, or a folder of these"
+
+
+def load_chain(path: str | os.PathLike[str]) -> Chain:
+    """Reads a chain from a file or a folder.
+
+    Args:
+        path: PEM with any text around it, DER (one certificate, or several end to end), PKCS #7 in either, the output
+            of `openssl s_client`, the JSON of `chain_to_json`, or a folder of such files, in the order of their names.
+
+    Returns:
+        The certificates in the order of the file. `obtained.at` is None unless the file says when.
+
+    Raises:
+        InputError: There is no such file, it can't be read, or it holds no certificate.
+    """
+    place = Path(path)
+    shown = render.text(place, 200)
+    try:
+        if place.is_dir():
+            return _load_folder(place)
+        if not place.exists():
+            raise InputError(f"there is no file {shown}", "check the path; relative paths start at the current folder")
+        if not place.is_file():
+            raise InputError(f"{shown} is neither a file nor a folder", _HINT)
+        with place.open("rb") as file:
+            data = file.read(_LIMIT + 1)
+    except OSError as error:
+        raise InputError(f"can't read {shown}: {error.strerror or error}", "check the path and its rights") from None
+    except ValueError as error:  # a NUL in the path
+        raise InputError(f"not a path: {shown}: {error}", "check the path") from None
+    if len(data) > _LIMIT:
+        raise InputError(f"{shown} is larger than {_LIMIT >> 20} MB", "is this a file of certificates?")
+    return load_chain_bytes(data, where=str(place))
+
+
+def load_chain_bytes(data: bytes, where: str = "") -> Chain:
+    """Reads a chain from the content of a file, as `load_chain` does.
+
+    Raises:
+        InputError: It holds no certificate.
+    """
+    shown = render.text(where or "the input", 200)
+    if not data.strip():
+        raise InputError(f"{shown} is empty", _HINT)
+    if data[:2] in {b"\xff\xfe", b"\xfe\xff"}:  # a text saved by Windows' tools
+        data = data.decode("utf-16", "replace").encode()
+    if data[:1] == b"\x30" and data[1:2] >= b"\x80":  # below, it is the digit 0 of a text: no certificate is that short
+        try:
+            ders, findings = _from_der(data)
+        except ValueError as error:
+            raise InputError(f"{shown} begins like DER but is none: {error}", _HINT) from None
+        return _chain(ders, Obtained("file", where, findings=findings))
+    if data[:4] == b"\xfe\xed\xfe\xed":
+        raise InputError(f"{shown} is a Java key store", "keytool -exportcert -rfc takes a certificate out")
+    text = data.decode("utf-8-sig", "replace")
+    if text.lstrip()[:1] in {"{", "["}:
+        return chain_from_json(text, shown)
+    return _from_text(text, where, shown)
+
+
+def _chain(ders: list[bytes], obtained: Obtained) -> Chain:
+    return Chain(tuple(Certificate.from_der(raw) for raw in ders), obtained)
+
+
+def _from_der(data: bytes) -> tuple[list[bytes], tuple[str, ...]]:
+    """One certificate, several end to end, or PKCS #7."""
+    found = der.pkcs7_certificates(data)
+    if found is not None:
+        if not found[0]:
+            raise ValueError("PKCS #7 without a certificate")
+        return found[0], (found[1],)
+    if b"\x02\x01\x03\x30" in data[2:9]:  # version 3 and a SEQUENCE (RFC 7292, section 4)
+        raise ValueError("it looks like PKCS #12; openssl pkcs12 -nokeys takes the certificates out")
+    ders, rest = der.sequences(data)
+    if not ders or not any(der.looks_like_certificate(one) for one in ders):
+        raise ValueError("no certificate in it")
+    return ders, (f"{len(rest)} bytes after the last certificate are left out",) if rest.strip() else ()
+
+
+_S_CLIENT = re.compile(r"^(?:CONNECTED\([0-9A-Fa-f]+\)|Certificate chain|SSL-Session:)\s*$", re.MULTILINE)
+_PKCS7 = re.compile(r"-----BEGIN (PKCS7|PKCS #7 SIGNED DATA|CMS)-----(.*?)-----END \1-----", re.DOTALL)
+_BARE = re.compile(r"[A-Za-z0-9+/=\s]+\Z")
+
+
+def _from_text(text: str, where: str, shown: str) -> Chain:
+    try:
+        ders = pem_blocks(_unquoted(text))
+    except InputError as error:
+        raise InputError(f"{shown}: {error.message}", error.hint) from None
+    findings: list[str] = []
+    for match in _PKCS7.finditer(text):
+        try:
+            more, said = _from_der(base64.b64decode("".join(match[2].split()), validate=True))
+        except ValueError as error:
+            raise InputError(f"{shown}: its {match[1]} block can't be read: {error}", "export it again") from None
+        ders += more
+        findings += said
+    if not ders and len(text) > 100 and _BARE.match(text):  # base64 without its PEM lines, as portals copy it
+        try:
+            ders, said = _from_der(base64.b64decode("".join(text.split()), validate=True))
+            findings += said
+        except ValueError:
+            ders = []
+    if not ders:
+        raise InputError(f"no certificate in {shown}{_instead(text)}", _HINT)
+    if "PRIVATE KEY-----" in text:
+        findings.append("a private key stands in the same file; it was not read: keep it out of the evidence")
+    if text.count("-----BEGIN CERTIFICATE-----") > text.count("-----END CERTIFICATE-----"):
+        findings.append("a CERTIFICATE block has no END: it was cut off and is left out")
+    obtained = Obtained("file", where, findings=tuple(findings))
+    return _chain(ders, _as_s_client_says(obtained, text) if _S_CLIENT.search(text) else obtained)
+
+
+def _unquoted(text: str) -> str:
+    r"""PEM out of mails, logs and JSON strings: without quote marks at line starts, with `\n` as line ends."""
+    if "\\n" in text and "-----BEGIN" in text:
+        text = text.replace("\\r", "").replace("\\n", "\n")
+    return re.sub(r"^[ \t]*(?:>[ \t]?)+", "", text, flags=re.MULTILINE) if ">" in text else text
+
+
+def _instead(text: str) -> str:
+    """What the file holds instead of certificates, as far as it can be told."""
+    for mark, what in (
+        ("PRIVATE KEY-----", "a private key"),
+        ("BEGIN PUBLIC KEY-----", "a bare public key"),
+        ("CERTIFICATE REQUEST-----", "a certificate request"),
+        ("BEGIN X509 CRL-----", "a CRL"),
+        ("BEGIN CERTIFICATE-----", "a CERTIFICATE block without its END"),
+        ("no peer certificate available", "what s_client says of a server that presented none"),
+        ("<html", "a web page"),
+    ):
+        if mark in text:
+            return f"; it holds {what}"
+    return "; it is binary" if "\0" in text or "\ufffd" in text else "; it is other text"
+
+
+def _as_s_client_says(obtained: Obtained, text: str) -> Obtained:
+    """Time, protocol and suite where `openssl s_client` printed them."""
+    start = re.search(r"^\s*Start Time: (\d{1,11})\s*$", text, re.MULTILINE)
+    new = re.search(r"^(?:New|Reused), (TLSv[\d.]+|SSLv3), Cipher is (\S+)", text, re.MULTILINE)
+    name = re.search(r"^SNI: (\S+)|^Connecting to (\S+)", text, re.MULTILINE)
+    return replace(
+        obtained,
+        at=datetime.fromtimestamp(int(start[1]), UTC) if start else None,
+        protocol=new[1] if new else "",
+        cipher=new[2] if new and new[2] != "(NONE)" else "",
+        address=(name[2] or "") if name else "",
+    )
+
+
+def _load_folder(folder: Path) -> Chain:
+    """Every file of a folder, in the order of names; what holds no certificate is said."""
+    found: list[Certificate] = []
+    findings = ["read from a folder: the order is that of the file names"]
+    for file in sorted(folder.iterdir()):
+        if not file.is_file() or file.name.startswith("."):
+            continue
+        try:
+            chain = load_chain(file)
+        except InputError as error:
+            findings.append(f"left out: {error.message}")
+            continue
+        found += chain.certificates
+        findings += [f"{render.text(file.name, 100)}: {finding}" for finding in chain.obtained.findings]
+    if not found:
+        raise InputError(f"no file in {render.text(folder, 200)} holds a certificate", _HINT)
+    return Chain(tuple(found), Obtained("file", str(folder), findings=tuple(findings)))
+
+
+def chain_to_json(chain: Chain) -> str:
+    """The chain as JSON text: `chain_from_json` and `load_chain` read it back, DER for DER."""
+    return json.dumps(chain_to_value(chain), indent=1)
+
+
+def chain_from_json(text: str, where: str = "the JSON") -> Chain:
+    """The chain that `chain_to_json` wrote, or a list of such that are all the same chain.
+
+    Args:
+        text: JSON text.
+        where: What to call it in messages.
+
+    Raises:
+        InputError: It is none, a certificate's bytes are not those of its fingerprint, or the chains differ.
+    """
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where} begins like JSON but is none: {render.text(error, 100)}", _HINT) from None
+    entries = value if isinstance(value, list) else [value]
+    chains = [chain_from_value(entry, where) for entry in entries]
+    if not chains:
+        raise InputError(f"{where} is an empty list", _HINT)
+    if len(set(chains)) > 1:
+        raise InputError(
+            f"{where} holds {len(set(chains))} different chains", "keep the one that is meant, in a file of its own"
+        )
+    return chains[0]
+
+
+def chain_to_value(chain: Chain) -> dict[str, Any]:
+    """The chain as JSON values. Subject, pin and fingerprint are there for readers; only `der` counts."""
+    obtained = chain.obtained
+    fields: dict[str, Any] = {name: getattr(obtained, name) for name in Obtained.__slots__}
+    fields["at"] = obtained.at.isoformat().replace("+00:00", "Z") if obtained.at else None
+    fields["ocsp"] = base64.b64encode(obtained.ocsp).decode() if obtained.ocsp is not None else None
+    fields["attempts"] = [{"where": a.where, "how": a.how, "reason": a.reason} for a in obtained.attempts]
+    fields["findings"] = list(obtained.findings)
+    return {
+        "schema": SCHEMA,
+        "certificates": [
+            {
+                "subject": c.subject,
+                "pin": str(c.pin) if c.pin else None,
+                "sha256": c.sha256,
+                "der": base64.b64encode(c.der).decode(),
+            }
+            for c in chain
+        ],
+        "obtained": fields,
+    }
+
+
+def chain_from_value(value: object, where: str = "the JSON") -> Chain:
+    """The chain that `chain_to_value` made.
+
+    Args:
+        value: JSON values as `json.loads` gives them.
+        where: What to call it in messages.
+
+    Raises:
+        InputError: It is no such value, or a certificate's bytes are not those of its fingerprint.
+    """
+    entry = _mapping(value, where)
+    if entry.get("schema") != SCHEMA:
+        raise InputError(
+            f"{where} says schema {render.text(entry.get('schema'), 60)}, not {SCHEMA}", "give what irkit wrote"
+        )
+    listed = entry.get("certificates")
+    if not isinstance(listed, list) or not listed:
+        raise InputError(f"{where} lists no certificates", "give what irkit wrote")
+    certificates = []
+    for number, item in enumerate(listed):
+        place = f"{where}, certificate {number}"
+        raw = _bytes(_mapping(item, place).get("der"), place)
+        certificate = Certificate.from_der(raw)
+        if item.get("sha256") not in {None, certificate.sha256}:
+            raise InputError(f"{place}: its bytes are not those of its sha256", "the file was changed: get it again")
+        certificates.append(certificate)
+    return Chain(tuple(certificates), _obtained(_mapping(entry.get("obtained", {}), where), where))
+
+
+def _mapping(value: object, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise InputError(f"{where} holds {type(value).__name__} where an object is wanted", "give what irkit wrote")
+    return value
+
+
+def _bytes(value: object, where: str) -> bytes:
+    try:
+        return base64.b64decode(value, validate=True)  # type: ignore[arg-type]  # another type is one of the errors
+    except (TypeError, ValueError, binascii.Error):
+        raise InputError(f"{where}: not base64", "give what irkit wrote") from None
+
+
+def _obtained(fields: Mapping[str, Any], where: str) -> Obtained:
+    """How the chain was obtained; each field of the type that it has, or an error that names it."""
+    default = Obtained("file", where)
+    known: dict[str, Any] = {}
+    for name in Obtained.__slots__:
+        value = fields.get(name)
+        if value is None:
+            continue
+        try:
+            if name == "at":
+                known[name] = _time(value)
+            elif name == "ocsp":
+                known[name] = base64.b64decode(value, validate=True)
+            elif name == "attempts":
+                known[name] = tuple(Attempt(str(a["where"]), str(a["how"]), str(a["reason"])) for a in value)
+            elif name == "findings":
+                known[name] = tuple(str(finding) for finding in value)
+            elif name in {"port", "duration"}:
+                known[name] = (int if name == "port" else float)(value)
+            else:
+                known[name] = _string(value)
+        except (TypeError, ValueError, KeyError) as error:
+            raise InputError(
+                f"{where}: obtained.{name} can't be read: {render.text(error, 80)}", "give what irkit wrote"
+            ) from None
+    if known.get("how", "file") not in {"handshake", "hello", "file", "report"}:
+        raise InputError(f"{where}: no way called {render.text(known['how'], 40)}", "give what irkit wrote")
+    if known.get("possession", "unproven") not in {"proven", "disproven", "unproven"}:
+        raise InputError(f"{where}: possession {render.text(known['possession'], 40)}", "give what irkit wrote")
+    return replace(default, **known)
+
+
+def _string(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{type(value).__name__} where a string is wanted")
+    return value
+
+
+def _time(value: object) -> datetime:
+    at = datetime.fromisoformat(str(value))
+    if at.tzinfo is None:
+        raise ValueError("a time without a zone")
+    return at.astimezone(UTC)

@@ -1,0 +1,153 @@
+"""`irkit …`: a thin layer over the library. What it can do, `import irkit` can."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import sys
+from collections.abc import Sequence
+
+from irkit import __version__
+from irkit.errors import InputError, IrkitError
+from irkit.render import text
+
+__all__ = ["main", "parser"]
+
+_EXIT_CODES = """exit codes of triage and drill:
+  0 none, 10 rotation, 11 misconfiguration, 12 mitm, 13 inconclusive, 14 not-a-pin-failure;
+  2 a wrong call, 3 the run did not complete, 4 out of time"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line, for `main` and for the documentation's tests."""
+    top = argparse.ArgumentParser(
+        prog="irkit",
+        description="Is it a legitimate rotation, a MITM or a misconfiguration? Triage of certificate pin failures.",
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"irkit {__version__}")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _triage(commands)
+    from irkit import drill
+    from irkit.pins import command as pins
+
+    drill.register(commands)
+    _capture(commands)
+    pins.register(commands)
+    return top
+
+
+def _triage(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser(
+        "triage",
+        help="judge an incident and leave a report",
+        description="Captures chains, reads pins, queries Prometheus, and leaves a verdict with its evidence in "
+        "DIR/<id>/<UTC start>/: result.json, report.html, triage.ipynb, evidence/ and a SHA-256 manifest.",
+        epilog="example:\n  irkit triage incident.toml --out runs\n\n" + _EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("incident", nargs="?", default="", help="the incident file (TOML)")
+    command.add_argument("--out", default="runs", metavar="DIR", help="where the run's folder goes (default: runs)")
+    command.add_argument("--replay", default="", metavar="RUN", help="judge a run's evidence again, with no network")
+    command.add_argument("--deadline", type=float, default=60.0, metavar="SECONDS", help="for all (default: 60)")
+    command.add_argument("--json", action="store_true", help="print result.json instead of the summary")
+    command.set_defaults(handler=_run_triage)
+
+
+def _run_triage(arguments: argparse.Namespace) -> int:
+    if bool(arguments.incident) == bool(arguments.replay):
+        raise InputError(
+            "triage wants an incident file or --replay, one of them", "irkit triage incident.toml --out runs"
+        )
+    if not arguments.deadline > 0:
+        raise InputError(f"a deadline of {arguments.deadline} s is none", "give the seconds the run may take")
+    from irkit.run import triage
+
+    outcome = triage(
+        arguments.incident, out=arguments.out, replay=arguments.replay, deadline=arguments.deadline
+    )  # fmt: skip
+    if arguments.json:
+        print(json.dumps(outcome.result, indent=1))
+    else:
+        print(outcome.summary)
+        print(f"report: {text(outcome.folder / 'report.html', 1000)}")
+    if outcome.error is not None:
+        _complain(outcome.error)
+    return outcome.exit_code
+
+
+def _capture(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser(
+        "capture",
+        help="show the chain an endpoint presents",
+        description="Prints the chain exactly as presented, unverified. irkit.load_chain reads what --json prints.",
+        epilog="examples:\n  irkit capture api.example.com\n"
+        "  ssh probe.example.net irkit capture --json api.example.com > probe.json",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("host", help="host, or host:port")
+    command.add_argument("--connect", default=None, metavar="ADDRESS:PORT", help="connect there instead of resolving")
+    command.add_argument("--server-name", default=None, metavar="NAME", help="SNI to send (default: the host)")
+    command.add_argument("--proxy", default=None, metavar="URL", help="http://… or socks5h://…")
+    command.add_argument("--starttls", default=None, metavar="PROTOCOL", help="smtp, imap, pop3, ftp, xmpp, ldap, …")
+    command.add_argument("--deadline", type=float, default=10.0, metavar="SECONDS", help="default: 10")
+    command.add_argument("--json", action="store_true", help="print JSON, to be read by irkit.load_chain")
+    command.add_argument("--pem", action="store_true", help="print PEM")
+    command.set_defaults(handler=_run_capture)
+
+
+def _run_capture(arguments: argparse.Namespace) -> int:
+    from irkit.capture import capture
+    from irkit.chainfile import chain_to_json
+
+    host, _, port = arguments.host.rpartition(":") if arguments.host.count(":") == 1 else (arguments.host, "", "443")
+    if not port.isdigit():
+        raise InputError(f"{text(arguments.host)} has no usable port", "give host or host:port")
+    name = {} if arguments.server_name is None else {"server_name": arguments.server_name}
+    chain = capture(
+        host, int(port), connect=arguments.connect, proxy=arguments.proxy, starttls=arguments.starttls,
+        deadline=arguments.deadline, **name,
+    )  # fmt: skip
+    print(chain_to_json(chain) if arguments.json else chain.pem() if arguments.pem else repr(chain))
+    return 0
+
+
+def _complain(error: IrkitError) -> None:
+    sys.stderr.write(f"irkit: {text(error.message, 600)}\n")
+    if error.hint:
+        sys.stderr.write(f"  hint: {text(error.hint, 600)}\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line.
+
+    Args:
+        argv: Arguments without the program's name; those of the process when left out.
+
+    Returns:
+        The exit code; see `irkit --help`.
+    """
+    for stream in (sys.stdout, sys.stderr):  # a terminal without UTF-8 gets a ? for the symbols, not a traceback
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    arguments = parser().parse_args(argv)
+    try:
+        code: int = arguments.handler(arguments)
+    except IrkitError as error:
+        _complain(error)
+        return error.exit_code
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("irkit"):
+            raise
+        sys.stderr.write(f"irkit: this needs the package {error.name}\n  hint: pip install 'irkit[workbench]'\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("irkit: interrupted; what was gathered is on disk\n")
+        return 3
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,185 @@
+"""What follows from the evidence before anything is weighed: whose chain is served, what releases make of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from irkit.accept import Acceptance, accepts
+from irkit.certificate import Certificate, Pin
+from irkit.chain import Chain
+from irkit.evidence import Capture, Evidence, Observed
+from irkit.pins import Release
+from irkit.trust import Verification, verify
+
+if TYPE_CHECKING:
+    from irkit.failures import Failures
+    from irkit.onset import Onset
+
+__all__ = ["OWNED", "Facts", "Opinion", "establish"]
+
+# The inventory's words for a key that the owner means to serve.
+OWNED = frozenset({"active", "next", "backup"})
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What a release makes of the trusted chain now and of the one before; None where there is no such chain."""
+
+    release: Release
+    now: Acceptance | None
+    before: Acceptance | None
+
+    @property
+    def kind(self) -> str:
+        """`accepts`; `changed`: no now, yes before; `never`: no and no; `rejects`: no now, before unknown; `unsure`."""
+        if self.now is None or self.now.answer in ("unknown", "on some devices"):
+            return "unsure"
+        if self.now.answer != "no":
+            return "accepts"
+        if self.before is None or self.before.answer in ("unknown", "on some devices"):
+            return "rejects"
+        if self.before.answer != "no":
+            return "changed"
+        # Refused for its names or its issuer, the chain now says nothing of the pins.
+        return "never" if self.now.why in ("pin", "config-rejected") else "rejects"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Values only, derived from the evidence alone.
+
+    Attributes:
+        evidence: What they follow from.
+        onsets: Explaining cohorts of the failures, gravest first; empty without metrics or where nothing rises.
+        trusted: Captures of this run from trusted vantages.
+        chain: The chain that most trusted vantages see now; None when none was had.
+        witnesses: Names of the trusted vantages that see its leaf key.
+        dissent: Trusted captures with another leaf key.
+        previous: The newest trusted capture from before the onset.
+        verification: Whether `chain` verifies for the host, now, to the trusted roots.
+        opinions: One for each release.
+    """
+
+    evidence: Evidence
+    onsets: tuple[Onset, ...]
+    trusted: tuple[Capture, ...]
+    chain: Chain | None
+    witnesses: tuple[str, ...]
+    dissent: tuple[Capture, ...]
+    previous: Capture | None
+    verification: Verification | None
+    opinions: tuple[Opinion, ...]
+
+    def status(self, pin: Pin | None) -> str:
+        """The inventory's word for a key of this host; empty when it is not listed, or for other hosts only."""
+        inventory, host = self.evidence.inventory, self.evidence.incident.host
+        for key in () if inventory is None or pin is None else inventory.keys:
+            if key.pin == pin and (not key.hosts or host in key.hosts):
+                return key.status
+        return ""
+
+    def served_before(self, pin: Pin | None) -> bool:
+        """Whether the leaf of the previous trusted chain had this key."""
+        return pin is not None and self.previous is not None and self.previous.chain.leaf.pin == pin
+
+    def owners(self, pin: Pin | None) -> str:
+        """Why a leaf key is the owner's, in words; empty when nothing shows that it is.
+
+        Only what an attacker in the clients' path can't forge counts: the inventory, and what was served before the
+        onset. Names, issuers, key identifiers and SCTs don't.
+        """
+        status = self.status(pin)
+        if status in OWNED:
+            return f"the inventory lists it as {status}"
+        if status:
+            return ""
+        return "it was served before the failures began" if self.served_before(pin) else ""
+
+    def pinned_leaf(self, pin: Pin | None) -> str:
+        """A release that pins this very leaf key: its pin file is the owner's, and no attacker can write it."""
+        for opinion in self.opinions:
+            decided = opinion.now
+            if pin is not None and decided is not None and decided.answer == "yes" and decided.pin == pin:
+                return opinion.release.name
+        return ""
+
+    def foreign(self, observed: Observed) -> bool:
+        """Whether a client's chain has a leaf key that neither the owner nor a trusted vantage knows."""
+        pin = observed.chain.leaf.pin
+        seen = {capture.chain.leaf.pin for capture in (*self.trusted, *self.evidence.history) if capture.trusted}
+        return self.status(pin) not in OWNED and (pin is None or pin not in seen)
+
+
+def establish(evidence: Evidence) -> Facts:
+    """Derives the facts. Pure: "now" is the evidence's."""
+    found = () if evidence.failures is None else _onsets(evidence.failures)
+    trusted = tuple(capture for capture in evidence.captures if capture.trusted and len(capture.chain))
+    chain, witnesses, dissent = _majority(trusted)
+    previous = _previous(evidence, min((onset.earliest for onset in found), default=None), chain)
+    host, now, trust = evidence.incident.host, evidence.now, evidence.trust
+
+    def opinion(release: Release) -> Opinion:
+        current = None if chain is None else accepts(release, chain, host=host, at=now, trust=trust)
+        before = None
+        if previous is not None:
+            before = accepts(release, previous.chain, host=host, at=previous.at or now, trust=trust)
+        return Opinion(release, current, before)
+
+    return Facts(
+        evidence=evidence,
+        onsets=found,
+        trusted=trusted,
+        chain=chain,
+        witnesses=witnesses,
+        dissent=dissent,
+        previous=previous,
+        verification=None if chain is None or trust is None else verify(chain, trust, at=now, host=host),
+        opinions=tuple(opinion(release) for release in evidence.releases),
+    )
+
+
+@lru_cache(maxsize=4)  # by far the longest step, and the remedies start from the same facts
+def _onsets(failures: Failures) -> tuple[Onset, ...]:
+    from irkit.onset import onsets
+
+    return onsets(failures)
+
+
+def _majority(trusted: tuple[Capture, ...]) -> tuple[Chain | None, tuple[str, ...], tuple[Capture, ...]]:
+    """The chain most vantages see, who sees its leaf key, and the captures that see another."""
+    if not trusted:
+        return None, (), ()
+    voices: dict[Pin | None, set[str]] = {}
+    for capture in trusted:
+        voices.setdefault(capture.chain.leaf.pin, set()).add(capture.vantage)
+    most = max(voices, key=lambda pin: len(voices[pin]))  # of equals, the first captured
+    same = [capture.chain for capture in trusted if capture.chain.leaf.pin == most]
+    chain = Counter(same).most_common(1)[0][0]
+    return chain, tuple(sorted(voices[most])), tuple(c for c in trusted if c.chain.leaf.pin != most)
+
+
+def _previous(evidence: Evidence, onset: datetime | None, chain: Chain | None) -> Capture | None:
+    past = [capture for capture in evidence.history if capture.trusted and capture.at is not None]
+    past.sort(key=lambda capture: capture.at or evidence.now)
+    before = [c for c in past if c.at is not None and c.at < (onset or evidence.incident.start)]
+    if before:
+        return before[-1]
+    if onset is not None:
+        return None
+    # With no onset to go by, what differs from now is what went before.
+    return next((c for c in reversed(past) if c.chain != chain), past[-1] if past else None)
+
+
+def issuer_key(verification: Verification | None) -> Pin | None:
+    """The key that signed the leaf on the verified path; None without one."""
+    path: tuple[Certificate, ...] = verification.paths[0] if verification and verification.paths else ()
+    return path[1].pin if len(path) > 1 else None
+
+
+def root_key(verification: Verification | None) -> Pin | None:
+    """The key of the root that the verified path ends at; None without one."""
+    return verification.paths[0][-1].pin if verification and verification.paths else None

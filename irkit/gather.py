@@ -1,0 +1,300 @@
+"""From sources to evidence, stage by stage. A source that gives nothing becomes a `Missing`, and the rest goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from irkit.capture import CaptureFailure, capture_all
+from irkit.chain import Chain
+from irkit.chainfile import load_chain
+from irkit.errors import IrkitError, MissingExtraError
+from irkit.evidence import Capture, Evidence, Observed, with_missing
+from irkit.history import add_capture, read_history
+from irkit.incident import Incident, ObservedSource, ReleaseSource, Vantage, load_incident
+from irkit.missing import Missing
+from irkit.pins import Inventory, Release, load_inventory, load_release
+from irkit.render import text
+from irkit.trust import TrustStore, load_trust, mozilla
+
+__all__ = ["STAGES", "begin", "gather", "gather_chains", "gather_failures", "gather_pins"]
+
+# Takes a line of what is being done; `print` will do.
+Progress = Callable[[str], None]
+
+STAGES = ("failures", "chains", "pins")
+CAPTURE_DEADLINE = 10.0
+METRICS_DEADLINE = 30.0
+
+
+def begin(incident: Incident | str | Path, *, now: datetime | None = None) -> Evidence:
+    """Evidence with nothing in it yet but the incident and the time.
+
+    Args:
+        incident: An incident, or the path of an incident file.
+        now: Aware; the clock's when left out.
+
+    Raises:
+        InputError: The incident file can't be used.
+    """
+    now = (now or datetime.now(UTC)).astimezone(UTC).replace(microsecond=0)
+    if not isinstance(incident, Incident):
+        incident = load_incident(incident, now=now)
+    return Evidence(incident, now)
+
+
+@contextlib.contextmanager
+def _missing_instead(found: list[Missing], source: str) -> Iterator[None]:
+    """What a source raises becomes a Missing; a bug of ours too, since nothing else gathered may be lost to it."""
+    try:
+        yield
+    except MissingExtraError:
+        raise
+    except IrkitError as error:
+        found.append(Missing.of(source, error))
+    except Exception as error:  # noqa: BLE001 - the other sources must not be lost to a fault in reading this one
+        reason = f"an error of irkit itself: {type(error).__name__}: {text(error, 200)}"
+        found.append(Missing(source, reason, "report it with the file or the endpoint that caused it"))
+
+
+def gather_failures(
+    evidence: Evidence, *, deadline: float = METRICS_DEADLINE, again: bool = False, progress: Progress | None = None
+) -> Evidence:
+    """Adds the counts of failures and validations by cohort.
+
+    Args:
+        evidence: What there is so far.
+        deadline: Seconds for all queries together.
+        again: Ask again although this stage is done.
+        progress: Is given a line when the stage begins and ends.
+
+    Raises:
+        MissingExtraError: pandas or the Prometheus client is not installed.
+    """
+    if "failures" in evidence.gathered and not again:
+        return evidence
+    from irkit.metrics import Labels, load_failures, query_failures
+
+    incident, source, missing = evidence.incident, evidence.incident.metrics, list[Missing]()
+    timer = _Timer(progress, "counting failures")
+    failures = None
+    if source is None:
+        missing.append(
+            Missing(
+                "metrics", "the incident file names no metrics", 'add [metrics] with url = "http://prometheus:9090"'
+            )
+        )
+    else:
+        labels = Labels(**source.labels)
+        with _missing_instead(missing, "metrics"):
+            if source.file:
+                failures = load_failures(
+                    incident.path(source.file), incident.host, start=incident.start, end=incident.end,
+                    metric=source.metric, labels=labels, matchers=source.matchers, success=source.success,
+                    source=source.file,
+                )  # fmt: skip
+            else:
+                failures = query_failures(
+                    source.url, incident.host, start=incident.start, end=incident.end, metric=source.metric,
+                    labels=labels, matchers=source.matchers, success=source.success, token_env=source.token_env,
+                    username_env=source.username_env, password_env=source.password_env, tenant=source.tenant,
+                    ca_file=str(incident.path(source.ca_file)) if source.ca_file else "", deadline=deadline,
+                )  # fmt: skip
+    return _done(replace(evidence, failures=failures), "failures", ("metrics",), missing, timer)
+
+
+def gather_chains(
+    evidence: Evidence, *, deadline: float = CAPTURE_DEADLINE, again: bool = False, progress: Progress | None = None
+) -> Evidence:
+    """Adds what the vantages see now, what failing clients saw, and earlier captures; keeps the new captures.
+
+    Args:
+        evidence: What there is so far.
+        deadline: Seconds for each vantage; they are captured at once.
+        again: Capture again although this stage is done.
+        progress: Is given a line when the stage begins and ends.
+    """
+    if "chains" in evidence.gathered and not again:
+        return evidence
+    incident, missing = evidence.incident, list[Missing]()
+    timer = _Timer(progress, f"capturing chains from {len(incident.vantages)} vantages")
+    folder = incident.path(incident.history)
+    history: tuple[Capture, ...] = ()
+    with _missing_instead(missing, "history"):
+        past = read_history(folder, incident.host, incident.port)
+        history = tuple(
+            Capture(
+                Chain(item.chain.certificates, replace(item.chain.obtained, at=item.at)), item.vantage, item.trusted
+            )
+            for item in past.captures
+        )
+        if past.findings:
+            missing.append(Missing("history", "; ".join(past.findings), "remove the entries that can't be read"))
+        elif not past.captures:
+            missing.append(
+                Missing("history", f"no earlier capture in {text(folder)}", "this run's captures are its first entries")
+            )
+    with ThreadPoolExecutor(max_workers=min(16, len(incident.vantages))) as pool:
+        found = list(pool.map(lambda vantage: _capture(incident, vantage, deadline), incident.vantages))
+    captures = tuple(capture for chains, _ in found for capture in chains)
+    missing += [item for _, failed in found for item in failed]
+    with _missing_instead(missing, "history"):
+        for capture in captures:
+            if capture.chain.obtained.how in ("handshake", "hello"):
+                add_capture(folder, capture.chain, vantage=capture.vantage, trusted=capture.trusted)
+    observed = []
+    for source in incident.observed:
+        with _missing_instead(missing, f"client chain {source.file}"):
+            observed.append(_observed(incident, source))
+    if not incident.observed:
+        missing.append(
+            Missing(
+                "client chains",
+                "no chain that a failing client saw",
+                "get one from an affected device and network (a pin-failure report, an app log, openssl s_client), "
+                "and name it under [[observed]]",
+            )
+        )
+    if incident.reports:  # not to be passed over in silence
+        missing.append(
+            Missing(
+                "reports",
+                "pin-failure reports are not read yet",
+                "take the certificates out of a report into a PEM file, and name it under [[observed]]",
+            )
+        )
+    done = replace(evidence, captures=captures, observed=tuple(observed), history=history)
+    return _done(done, "chains", ("history", "capture ", "client chain", "reports"), missing, timer)
+
+
+def _capture(incident: Incident, vantage: Vantage, deadline: float) -> tuple[list[Capture], list[Missing]]:
+    captures, missing = list[Capture](), list[Missing]()
+    source = f"capture {vantage.name}"
+    with _missing_instead(missing, source):
+        if vantage.file:
+            chain = load_chain(incident.path(vantage.file))
+            obtained = replace(chain.obtained, where=vantage.file, at=vantage.at or chain.obtained.at)
+            return [Capture(Chain(chain.certificates, obtained), vantage.name, vantage.trusted)], []
+        results = capture_all(
+            incident.host,
+            incident.port,
+            server_name=vantage.server_name or incident.host,
+            connect=vantage.connect or None,
+            proxy=vantage.proxy or None,
+            starttls=vantage.starttls or None,
+            deadline=deadline,
+            vantage=vantage.name,
+        )
+        for result in results:
+            if isinstance(result, CaptureFailure):
+                where = f"{source} ({result.where})" if len(results) > 1 else source
+                missing.append(Missing(where, result.reason, "check that the endpoint answers from there"))
+            else:
+                captures.append(Capture(result, vantage.name, vantage.trusted))
+    return captures, missing
+
+
+def _observed(incident: Incident, source: ObservedSource) -> Observed:
+    read = load_chain(incident.path(source.file))
+    chain = Chain(read.certificates, replace(read.obtained, where=source.file))
+    return Observed(chain, source.file, source.at or chain.obtained.at, source.release, source.network, source.region)
+
+
+def gather_pins(evidence: Evidence, *, again: bool = False, progress: Progress | None = None) -> Evidence:
+    """Adds the releases with their pins, the owner's inventory of keys, and the roots to trust.
+
+    Args:
+        evidence: What there is so far.
+        again: Read again although this stage is done.
+        progress: Is given a line when the stage begins and ends.
+    """
+    if "pins" in evidence.gathered and not again:
+        return evidence
+    incident, missing = evidence.incident, list[Missing]()
+    timer = _Timer(progress, f"reading pins of {len(incident.releases)} releases")
+    releases = []
+    for source in incident.releases:
+        with _missing_instead(missing, f"release {source.app} {source.version}".rstrip()):
+            releases.append(_release(incident, source))
+    if not incident.releases:
+        missing.append(
+            Missing("releases", "the incident file names no release", "add [[release]] with the pins that each ships")
+        )
+    inventory: Inventory | None = None
+    if incident.inventory:
+        with _missing_instead(missing, "inventory"):
+            inventory = load_inventory(incident.path(incident.inventory))
+    else:
+        missing.append(
+            Missing("inventory", "the incident file names no inventory of keys", "list your keys in a keys.toml")
+        )
+    done = replace(evidence, releases=tuple(releases), inventory=inventory, trust=_trust(incident, missing))
+    return _done(done, "pins", ("release", "inventory", "trust"), missing, timer)
+
+
+def _release(incident: Incident, source: ReleaseSource) -> Release:
+    release = load_release(
+        incident.path(source.pins),
+        platform=source.platform or None,
+        app=source.app,
+        version=source.version,
+        library=source.library,
+        released=source.released,
+        share=source.share,
+    )
+    return replace(release, source=source.pins)
+
+
+def _trust(incident: Incident, missing: list[Missing]) -> TrustStore | None:
+    stores = []
+    for name in incident.roots:
+        with _missing_instead(missing, f"trust {name}"):
+            stores.append(mozilla() if name == "mozilla" else load_trust(incident.path(name), name))
+    if not stores:
+        return None
+    roots = dict.fromkeys(root for store in stores for root in store.roots)
+    return TrustStore(" + ".join(store.name for store in stores), tuple(roots))
+
+
+class _Timer:
+    """Says when a stage begins, and when it ends how long it took."""
+
+    def __init__(self, progress: Progress | None, doing: str) -> None:
+        self._say, self._doing, self._began = progress or (lambda _: None), doing, time.monotonic()
+        self._say(f"{doing} …")
+
+    def done(self, missing: list[Missing]) -> None:
+        lost = "; missing: " + ", ".join(text(item.source, 60) for item in missing) if missing else ""
+        self._say(f"{self._doing}: {time.monotonic() - self._began:.1f} s{lost}")
+
+
+def _done(evidence: Evidence, stage: str, sources: tuple[str, ...], missing: list[Missing], timer: _Timer) -> Evidence:
+    """Marks a stage as done; what it says is missing replaces what an earlier try of it said."""
+    timer.done(missing)
+    kept = tuple(item for item in evidence.missing if not item.source.startswith(sources))
+    return with_missing(replace(evidence, missing=kept, gathered=evidence.gathered | {stage}), *missing)
+
+
+def gather(
+    incident: Incident | str | Path, *, now: datetime | None = None, progress: Progress | None = None
+) -> Evidence:
+    """Gathers everything an incident file names.
+
+    Args:
+        incident: An incident, or the path of an incident file.
+        now: Aware; the clock's when left out.
+        progress: Is given a line when each stage begins and ends.
+
+    Raises:
+        InputError: The incident file can't be used. Nothing else: what can't be had is in `missing`.
+        MissingExtraError: A package that reads metrics is not installed.
+    """
+    evidence = begin(incident, now=now)
+    for step in (gather_failures, gather_chains, gather_pins):
+        evidence = step(evidence, progress=progress)
+    return evidence

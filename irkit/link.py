@@ -1,0 +1,241 @@
+"""Connections with one deadline for everything: names, connecting, sending and receiving."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from typing import Self
+
+from irkit import render
+from irkit.errors import CaptureError, InputError
+
+__all__ = ["Endpoint", "Link", "a_label", "dial", "resolve"]
+
+_NAME_HINT = "check the name and the resolver, or name an address with connect="
+_SLOW_HINT = "give a longer deadline, or check the path to the host"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A host (a name or an address) and a port."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, value: str, port: int) -> Self:
+        """Reads `host`, `host:port`, `address`, `address:port` or `[v6]:port`.
+
+        Raises:
+            InputError: It is none of these.
+        """
+        hint = 'write "203.0.113.7:443", "host:443" or "[2001:db8::1]:443"'
+        text = value.strip()
+        with contextlib.suppress(ValueError):
+            ipaddress.ip_address(text)
+            return cls(text, port)
+        host, colon, number = text.rpartition(":") if not text.endswith("]") else (text, "", "")
+        if not colon:
+            host, number = text, str(port)
+        if host.startswith("[") and host.endswith("]"):
+            host = host[1:-1]
+        elif ":" in host:
+            raise InputError(f"not an endpoint: {render.text(value, 100)}", hint)
+        if not host or not number.isascii() or not number.isdigit() or not 0 < int(number) < 65536:
+            raise InputError(f"not an endpoint: {render.text(value, 100)}", hint)
+        return cls(host, int(number))
+
+    @property
+    def is_address(self) -> bool:
+        """Whether the host is an IP address."""
+        try:
+            ipaddress.ip_address(self.host)
+        except ValueError:
+            return False
+        return True
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def a_label(name: str) -> str:
+    """A name as protocols carry it: ASCII, international names as A-labels (RFC 5890).
+
+    Raises:
+        InputError: It has no such form.
+    """
+    try:
+        found = name if name.isascii() else name.encode("idna").decode()
+    except UnicodeError:
+        found = ""
+    if not found or not found.isprintable() or " " in found or len(found) > 255:
+        raise InputError(f"not a name of a server: {render.text(name, 100)}", "give a DNS name")
+    return found
+
+
+class Link:
+    """A connected socket that gives up at its deadline, however the other side dawdles."""
+
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
+        """Takes a socket.
+
+        Args:
+            sock: Connected; closed by `close`.
+            deadline: As `time.monotonic()` counts.
+        """
+        self._socket, self.deadline, self._pending = sock, deadline, b""
+        self.heard = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._socket.close()
+
+    def send(self, data: bytes) -> None:
+        """Sends everything.
+
+        Raises:
+            CaptureError: The deadline passed or the connection ended.
+        """
+        try:
+            self._socket.settimeout(self._remaining())
+            self._socket.sendall(data)
+        except OSError as error:
+            raise _failure(error, heard=self.heard > 0) from None
+
+    def receive(self, size: int = 65536, timeout: float | None = None) -> bytes:
+        """What came, at most `size` bytes; empty when the other side closed the connection.
+
+        Args:
+            size: The most bytes.
+            timeout: Seconds of silence to bear, when less than the deadline leaves.
+
+        Raises:
+            CaptureError: The deadline passed or the connection was reset.
+        """
+        if self._pending:
+            data, self._pending = self._pending[:size], self._pending[size:]
+            return data
+        remaining = self._remaining()
+        try:
+            self._socket.settimeout(remaining if timeout is None else min(timeout, remaining))
+            data = self._socket.recv(size)
+        except TimeoutError as error:
+            if timeout is not None and timeout < remaining:
+                raise CaptureError(f"said nothing more for {timeout:g} s", _SLOW_HINT) from None
+            raise _failure(error, heard=self.heard > 0) from None
+        except OSError as error:
+            raise _failure(error, heard=self.heard > 0) from None
+        self.heard += len(data)
+        return data
+
+    def exactly(self, count: int) -> bytes:
+        """The next `count` bytes.
+
+        Raises:
+            CaptureError: They did not come.
+        """
+        data = b""
+        while len(data) < count:
+            more = self.receive(count - len(data))
+            if not more:
+                raise CaptureError("closed the connection", "is this the right port and protocol?")
+            data += more
+        return data
+
+    def line(self) -> bytes:
+        """The next line, without its end; at most 8192 bytes long.
+
+        Raises:
+            CaptureError: None came, or a longer one.
+        """
+        data = b""
+        while b"\n" not in data:
+            more = self.receive(4096)
+            if not more or len(data) > 8192:
+                raise CaptureError(
+                    "closed the connection" if not more else f"answered no line of text: {render.text(data, 60)}",
+                    "is this the right port and protocol?",
+                )
+            data += more
+        found, self._pending = data.split(b"\n", 1)[0], data.split(b"\n", 1)[1] + self._pending
+        return found.rstrip(b"\r")
+
+    def _remaining(self) -> float:
+        remaining = self.deadline - time.monotonic()
+        if remaining <= 0:
+            raise _failure(TimeoutError(), heard=self.heard > 0)
+        return remaining
+
+
+def _failure(error: OSError, *, heard: bool) -> CaptureError:
+    if isinstance(error, TimeoutError):
+        said = "did not finish within the deadline" if heard else "said nothing within the deadline"
+        return CaptureError(said, _SLOW_HINT)
+    if isinstance(error, ConnectionResetError | BrokenPipeError | ConnectionAbortedError):
+        return CaptureError(
+            "reset the connection", "something on the path cuts it: try another vantage or server_name="
+        )
+    return CaptureError(f"connection failed: {error.strerror or error}", "check the path to the host")
+
+
+def resolve(endpoint: Endpoint, deadline: float) -> tuple[str, ...]:
+    """The addresses of a host, in the resolver's order, without repeats.
+
+    Raises:
+        CaptureError: The name has none, or the resolver did not answer within the deadline.
+    """
+    if endpoint.is_address:
+        return (endpoint.host,)
+    box: list[tuple[str, ...] | OSError | ValueError] = []
+
+    def ask() -> None:
+        try:
+            found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
+            box.append(tuple(dict.fromkeys(str(entry[4][0]) for entry in found)))
+        except (OSError, ValueError) as error:  # ValueError: a NUL, or a label that IDNA refuses
+            box.append(error)
+
+    # getaddrinfo has no timeout: its thread is left behind when the resolver hangs
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(max(0.0, deadline - time.monotonic()))
+    shown = render.text(endpoint.host, 100)
+    if not box:
+        raise CaptureError(f"{shown} did not resolve within the deadline", _NAME_HINT)
+    if isinstance(box[0], tuple) and box[0]:
+        return box[0]
+    why = getattr(box[0], "strerror", None) or "not a host name"
+    raise CaptureError(f"{shown} does not resolve: {why}", _NAME_HINT)
+
+
+def dial(endpoint: Endpoint, deadline: float) -> Link:
+    """Connects to an address and port.
+
+    Raises:
+        CaptureError: It could not be reached within the deadline.
+    """
+    remaining = deadline - time.monotonic()
+    if remaining <= 0:
+        raise CaptureError("out of time before it was tried", _SLOW_HINT)
+    try:
+        sock = socket.create_connection((endpoint.host, endpoint.port), remaining)
+    except TimeoutError:
+        raise CaptureError("no answer to connecting within the deadline", _SLOW_HINT) from None
+    except ConnectionRefusedError:
+        raise CaptureError("refused the connection", "is the port right, and does a server listen there?") from None
+    except (OSError, ValueError) as error:
+        why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+        raise CaptureError(f"can't be reached: {render.text(why, 100)}", "check the path to the host") from None
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return Link(sock, deadline)

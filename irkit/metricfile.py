@@ -1,0 +1,310 @@
+"""Failures from files: what a query left behind, a saved body of /api/v1/query_range, or a CSV that Grafana saved."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from irkit.counters import Grid, Kind, Series, merge, parse, read_matrix
+from irkit.errors import InputError, MetricsError
+from irkit.failures import SUCCESS, Failures, Labels, count, nearest
+from irkit.render import text
+
+__all__ = ["METRIC", "STEP", "entry", "grid_of", "load_failures", "window_of"]
+
+METRIC = "cert_pin_validation_total"
+STEP = timedelta(minutes=1)
+WINDOW = timedelta(hours=24)
+MAX_BINS = 200_000
+MAX_CELLS = 50_000_000  # series x bins held as numbers: 400 MB
+
+
+def window_of(
+    start: datetime | None, end: datetime | None, since: timedelta | None = None
+) -> tuple[datetime, datetime]:
+    """The window a call means, in UTC.
+
+    Raises:
+        InputError: A time has no zone, both `start` and `since` are given, or the window is empty.
+    """
+    for name, at in (("start", start), ("end", end)):
+        if at is not None and (not isinstance(at, datetime) or at.utcoffset() is None):
+            raise InputError(f"{name} has no time zone: {text(at, 60)}", "give an aware datetime, as datetime.now(UTC)")
+    if start is not None and since is not None:
+        raise InputError("both start and since are given", "give one of the two")
+    end = (end or datetime.now(UTC)).astimezone(UTC)
+    start = start.astimezone(UTC) if start else end - (since or WINDOW)
+    if start >= end:
+        raise InputError(
+            f"the window is empty: it starts {start:%Y-%m-%d %H:%M:%S} UTC and ends {end:%Y-%m-%d %H:%M:%S} UTC",
+            "give a start before the end",
+        )
+    return start, end
+
+
+def grid_of(start: datetime, end: datetime, step: timedelta, lead: int = 10) -> Grid:
+    """The bins of a window: both ends rounded down to the step, so that the last bin is whole.
+
+    Raises:
+        InputError: The step is not a number of whole seconds, or the window holds no bin or far too many.
+    """
+    seconds = step // timedelta(seconds=1) if isinstance(step, timedelta) else 0
+    if seconds < 1 or step != timedelta(seconds=seconds):
+        raise InputError(f"the step {text(step, 40)} is not a number of whole seconds", "give timedelta(minutes=1)")
+    first = int(start.timestamp() // seconds) * seconds
+    bins = int(end.timestamp() // seconds) - first // seconds
+    if not 1 <= bins <= MAX_BINS:
+        raise InputError(f"the window holds {bins:,} steps of {seconds} s", f"choose 1 to {MAX_BINS:,} steps")
+    return Grid(first, seconds, bins, lead)
+
+
+def entry(query: str, asked: tuple[int, int], grid: Grid, reading: Mapping[str, Any], body: bytes) -> bytes:
+    """One answer with what was asked and how it was read, as JSON; a list of them is what a query leaves behind."""
+    head = {
+        "query": query,
+        "from": asked[0],
+        "to": asked[1],
+        "step": grid.step,
+        "window": [grid.start, grid.end],
+        **reading,
+    }
+    return json.dumps(head)[:-1].encode() + b', "body": ' + body.strip() + b"}"
+
+
+def load_failures(
+    source_file: str | Path | bytes,
+    host: str,
+    *,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    step: timedelta | None = None,
+    metric: str = METRIC,
+    labels: Labels = Labels(),  # noqa: B008 - a frozen value
+    matchers: Mapping[str, str | Collection[str]] | None = None,
+    kind: Kind | None = None,
+    success: Collection[str] | None = None,
+    source: str = "",
+) -> Failures:
+    """Failures from a file: `Failures.raw`, a body of /api/v1/query_range, or a CSV that Grafana saved.
+
+    Args:
+        source_file: A path, or the file's bytes.
+        host: Series of other domains are left out.
+        start: Aware; where the file's samples start when left out.
+        end: Aware; where the file's samples end when left out.
+        step: The bins' length; the file's own when left out.
+        metric: Series of other metrics are left out, where the file names metrics.
+        labels: What the roles' labels are called.
+        matchers: Series that have such a label with another value are left out.
+        kind: What the values are, see `query_failures`; what the file says, else `counter`.
+        success: The results that are no failure; what the file says, else `success`.
+        source: What to call the source; the path when left out.
+
+    Raises:
+        MetricsError: The file can't be read, is of no known form, or holds nothing of this host.
+        InputError: A time without a zone, or another argument that can't be used.
+    """
+    if isinstance(source_file, bytes):
+        data, name = source_file, source or "the saved answer"
+    else:
+        name = source or str(source_file)
+        try:
+            data = Path(source_file).read_bytes()
+        except OSError as error:
+            raise MetricsError(
+                f"{text(name, 200)} can't be read: {text(error.strerror, 80)}", "check the path"
+            ) from None
+    what = text(name, 200)
+    if data.lstrip()[:1] in (b"{", b"["):
+        series, findings, heads = _read_saved(data, what)
+    else:
+        series, findings = _read_csv(data, what)
+        heads = []
+    head = heads[0] if heads else {}
+    wanted = {**(matchers or {}), labels.domain: host, "__name__": metric}
+    chosen, left_out = _choose(series, wanted, labels.domain, what)
+    findings += left_out
+    grid = _grid(chosen, head, (start, end), step, what)
+    return count(
+        chosen, host=host, grid=grid, labels=labels, kind=kind or head.get("kind") or "counter",
+        success=tuple(success if success is not None else head.get("success", SUCCESS)),
+        query=str(head.get("query", "")), raw=data, findings=findings, source=name,
+    )  # fmt: skip
+
+
+def _read_saved(data: bytes, what: str) -> tuple[list[Series], list[str], list[dict[str, Any]]]:
+    document, lists = parse(data, what)
+    if not isinstance(document, list):
+        series, findings = read_matrix(document, lists, what)
+        return series, findings, []
+    heads = [item for item in document if isinstance(item, dict) and "body" in item]
+    if not heads or len(heads) < len(document):
+        raise MetricsError(f"{what} is a list, but not of saved answers", "save Failures.raw, or a body of query_range")
+    answers, findings = [], list[str]()
+    for item in heads:
+        series, said = read_matrix(item["body"], lists, what)
+        answers.append(series)
+        findings += [finding for finding in said if finding not in findings]
+    head = heads[0]
+    good = (
+        isinstance(head.get("step"), int)
+        and head.get("kind") in ("counter", "gauge", "rate")
+        and isinstance(head.get("window"), list)
+        and len(head["window"]) == 2
+        and all(isinstance(at, int) for at in head["window"])
+        and isinstance(head.get("success"), list)
+    )
+    if not good:
+        raise MetricsError(f"{what} does not say what was asked", "take an undamaged copy")
+    return merge(answers), findings, heads
+
+
+def _choose(
+    series: Sequence[Series], wanted: Mapping[str, Any], domain: str, what: str
+) -> tuple[list[Series], list[str]]:
+    findings = []
+    metric, host = wanted["__name__"], wanted[domain]
+    names = {item.labels["__name__"] for item in series if "__name__" in item.labels}
+    if names and metric not in names:
+        raise MetricsError(f"{what} has no metric {text(metric, 100)!r}", f"there are {nearest(metric, names)}")
+    hosts = {item.labels[domain] for item in series if domain in item.labels}
+    if hosts and host not in hosts:
+        raise MetricsError(
+            f"{what} has nothing of {text(domain, 60)} {text(host, 100)!r}", f"there are {nearest(host, hosts)}"
+        )
+    if not hosts and series:
+        findings.append(f"the series name no {text(domain, 60)}; all are taken for {text(host, 100)}")
+    chosen = [
+        item
+        for item in series
+        if all(
+            item.labels.get(label, value) == value
+            if isinstance(value, str)
+            else item.labels.get(label, next(iter(value), "")) in value
+            for label, value in wanted.items()
+        )
+    ]
+    if not any(item.times.size for item in chosen):
+        raise MetricsError(f"{what} holds no samples of {text(host, 100)}", "no samples are not no failures")
+    return chosen, findings
+
+
+def _grid(
+    series: Sequence[Series],
+    head: Mapping[str, Any],
+    window: tuple[datetime | None, datetime | None],
+    step: timedelta | None,
+    what: str,
+) -> Grid:
+    times = np.concatenate([item.times for item in series])
+    if step is None:
+        apart = np.concatenate([np.diff(item.times) for item in series])
+        usual = float(np.median(apart)) if apart.size else STEP.total_seconds()
+        step = timedelta(seconds=head["step"] if head else max(60, round(usual)))
+    seconds = step.total_seconds()
+    first, last = head["window"] if head else (float(times.min()) - seconds, float(times.max()))
+    try:
+        began = window[0] or datetime.fromtimestamp(first, UTC)
+        ended = window[1] or datetime.fromtimestamp(-(-last // seconds) * seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        raise MetricsError(f"{what} holds impossible times", "times are seconds since 1970") from None
+    grid = grid_of(*window_of(began, ended), step)
+    if (grid.bins + grid.lead) * len(series) > MAX_CELLS:
+        raise MetricsError(f"{what} holds {len(series):,} series of {grid.bins:,} steps", "give a longer step")
+    return grid
+
+
+_LABEL = re.compile(r'([a-zA-Z_][\w.]*)\s*=\s*"((?:[^"\\]|\\.)*)"')
+_SERIES = re.compile(r"\s*([a-zA-Z_:][\w:]*)?\s*\{(.*)\}\s*\Z", re.DOTALL)
+
+
+def _read_csv(data: bytes, what: str) -> tuple[list[Series], list[str]]:
+    """Grafana's `Series joined by time` (a column a series) or a table (a column a label, and Time and Value)."""
+    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        lines = data.decode(encoding).splitlines()
+    except UnicodeDecodeError:
+        raise MetricsError(
+            f"{what} is neither JSON nor CSV", "give a saved query_range body or a Grafana CSV"
+        ) from None
+    delimiter = ","
+    if lines and lines[0].lower().startswith("sep="):
+        delimiter = lines.pop(0)[4:5] or ","
+    try:
+        rows = [row for row in csv.reader(io.StringIO("\n".join(lines)), delimiter=delimiter) if row]
+    except csv.Error as error:
+        raise MetricsError(f"{what} is broken CSV: {text(error, 80)}", "save it again") from None
+    if len(rows) < 2 or rows[0][0].strip().lower() not in ("time", "timestamp"):
+        raise MetricsError(
+            f"{what} is neither a saved query_range body nor a Grafana CSV: its first column is not Time",
+            "in Grafana: Inspect, Data, Series joined by time, Download CSV",
+        )
+    header, findings = [name.strip() for name in rows[0]], list[str]()
+    times = [_time(row[0], what) for row in rows[1:]]
+    if any(not known for _, known in times):
+        findings.append("the CSV's times have no zone; they are read as UTC")
+    samples: dict[tuple[tuple[str, str], ...], dict[float, float]] = {}
+    value = next((i for i, name in enumerate(header) if name.lower() == "value"), None)
+    for row, (at, _) in zip(rows[1:], times, strict=True):
+        if len(row) != len(header):
+            raise MetricsError(f"{what} has a row of {len(row)} columns under {len(header)}", "save it again")
+        if value is not None:
+            key = tuple((header[i], row[i]) for i in range(1, len(row)) if i != value and row[i])
+            _put(samples, key, at, row[value], what)
+        else:
+            for name, cell in zip(header[1:], row[1:], strict=True):
+                _put(samples, _series_labels(name, what), at, cell, what)
+    series = []
+    for labels, found in samples.items():
+        ordered = sorted(found)
+        series.append(Series(dict(labels), np.array(ordered), np.array([found[at] for at in ordered])))
+    return series, findings
+
+
+def _put(samples: dict[Any, dict[float, float]], key: Any, at: float, cell: str, what: str) -> None:
+    if cell.strip() in ("", "null", "undefined"):
+        return
+    try:
+        samples.setdefault(key, {})[at] = float(cell)
+    except ValueError:
+        raise MetricsError(
+            f"{what} has a value {text(cell, 40)!r} that is no plain number",
+            "in Grafana: Inspect, Data, switch off Formatted data, Download CSV",
+        ) from None
+
+
+def _series_labels(name: str, what: str) -> tuple[tuple[str, str], ...]:
+    match = _SERIES.match(name)
+    if not match:
+        raise MetricsError(
+            f"{what} has a column {text(name, 80)!r} that does not name its labels",
+            'take the legend out of the Grafana query, so that columns read {label="value"}',
+        )
+    metric = (("__name__", match[1]),) if match[1] else ()
+    return metric + tuple((label, json.loads(f'"{value}"', strict=False)) for label, value in _LABEL.findall(match[2]))
+
+
+def _time(cell: str, what: str) -> tuple[float, bool]:
+    """Seconds since 1970, and whether the zone was known."""
+    cell = cell.strip()
+    try:
+        if re.fullmatch(r"\d{9,11}(\.\d+)?", cell):
+            return float(cell), True
+        if re.fullmatch(r"\d{12,14}", cell):
+            return int(cell) / 1000, True
+        at = datetime.fromisoformat(cell)
+    except ValueError:
+        raise MetricsError(
+            f"{what} has a time {text(cell, 40)!r}", "times are ISO 8601, or seconds or milliseconds since 1970"
+        ) from None
+    if at.tzinfo is None:
+        return at.replace(tzinfo=UTC).timestamp(), False
+    return at.timestamp(), True

@@ -1,0 +1,180 @@
+"""Pin validation failures from Prometheus. The one importer of prometheus_api_client, which asks through our transport.
+
+What it leaves open (prometheus_connect.py of 0.7.2) is closed by `irkit.transport`; selectors come from `irkit.promql`,
+counting from `irkit.counters`, and times are aware.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Unpack
+from urllib.parse import quote as quote_path
+
+from irkit.counters import Kind, Series, merge
+from irkit.errors import MetricsError, MissingExtraError
+from irkit.failures import SUCCESS, Failures, Labels, count, nearest
+from irkit.metricfile import METRIC, STEP, entry, grid_of, load_failures, window_of
+from irkit.promql import Matcher, Selector, chunks, matchers_of
+from irkit.render import text
+from irkit.transport import Access, Transport
+
+try:
+    from prometheus_api_client import PrometheusConnect
+    from urllib3.util.retry import Retry
+except ImportError:
+    raise MissingExtraError("the Prometheus client is not installed", 'pip install "irkit[workbench]"') from None
+
+__all__ = ["Access", "Failures", "Labels", "label_names", "load_failures", "metric_names", "query_failures"]
+
+DEADLINE = 30.0  # seconds for everything one call asks
+MAX_BYTES = 256 * 2**20
+
+
+def query_failures(
+    source: str,
+    host: str,
+    *,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    since: timedelta | None = None,
+    step: timedelta = STEP,
+    metric: str = METRIC,
+    labels: Labels = Labels(),  # noqa: B008 - a frozen value
+    matchers: Mapping[str, str | Collection[str]] | None = None,
+    kind: Kind = "counter",
+    success: Collection[str] = SUCCESS,
+    deadline: float = DEADLINE,
+    max_bytes: int = MAX_BYTES,
+    **access: Unpack[Access],
+) -> Failures:
+    """Failed and all pin validations of a host from Prometheus, per cohort and bin.
+
+    Raw counters are fetched and differenced here, per series, before anything is summed (see `irkit.counters`).
+
+    Args:
+        source: The base URL of a Prometheus or of what speaks its API (Thanos, Mimir, VictoriaMetrics).
+        host: The value of the domain label.
+        start: Aware; or give `since`. Rounded down to the step.
+        end: Aware; the clock's when left out. Rounded down to the step, so that the last bin is whole.
+        since: How long before `end` to start; 24 h when neither it nor `start` is given.
+        step: The length of a bin, whole seconds.
+        metric: A counter of validations with a result label.
+        labels: What the roles' labels are called.
+        matchers: Further conditions: label to value, or to several values of which one must be.
+        kind: What the values are: a `counter`, a `gauge` of counts per bin, or a `rate` per second.
+        success: The results that are no failure; every other is one.
+        deadline: Seconds for all requests of this call together.
+        max_bytes: The most bytes of all answers together, unpacked.
+        access: See `Access`.
+
+    Raises:
+        MetricsError: Prometheus is down, refuses, is slow, answers nonsense or too much, or has no such metric.
+        InputError: A time without a zone, an empty window, or another argument that can't be used.
+    """
+    began, ended = window_of(start, end, since)
+    grid = grid_of(began, ended, step)
+    conditions = (Matcher(labels.domain, host), *matchers_of(matchers or {}))
+    selector = Selector(metric, conditions)
+    query = selector.last_in(step)
+    client = _Client(source, deadline, max_bytes, access)
+    answers: list[list[Series]] = []
+    entries = []
+    reading = {"kind": kind, "success": list(success)}
+    for first, last in chunks(grid.start - (grid.lead - 1) * grid.step, grid.end, grid.step):
+        answers.append(client.range(query, first, last, grid.step))
+        entries.append(entry(query, (first, last), grid, reading, client.transport.body))
+    series = merge(answers)
+    if not any(item.times.size for item in series):
+        raise _nothing(client, selector, labels, host, (began, ended))
+    return count(
+        series, host=host, grid=grid, labels=labels, kind=kind, success=success, query=query,
+        raw=b"[" + b",\n".join(entries) + b"]\n", findings=client.transport.findings, source=source,
+    )  # fmt: skip
+
+
+def metric_names(
+    source: str, *, deadline: float = 10.0, max_bytes: int = MAX_BYTES, **access: Unpack[Access]
+) -> tuple[str, ...]:
+    """The names of all metrics of a Prometheus. One cheap request: also a check that it can be asked at all.
+
+    Raises:
+        MetricsError: As `query_failures`.
+    """
+    return _Client(source, deadline, max_bytes, access).values("__name__")
+
+
+def label_names(
+    source: str, metric: str, *, deadline: float = 10.0, max_bytes: int = MAX_BYTES, **access: Unpack[Access]
+) -> tuple[str, ...]:
+    """The names of all labels of one metric; none if there is no such metric.
+
+    Raises:
+        MetricsError: As `query_failures`.
+    """
+    return _Client(source, deadline, max_bytes, access).labels(Selector(metric))
+
+
+def _nothing(
+    client: _Client, selector: Selector, labels: Labels, host: str, window: tuple[datetime, datetime]
+) -> MetricsError:
+    """Why an answer is empty: found out by asking for the names that are there."""
+    span = {"start": int(window[0].timestamp()), "end": int(window[1].timestamp())}
+    said = f"no samples for {text(selector, 200)} from {window[0]:%Y-%m-%d %H:%M} to {window[1]:%Y-%m-%d %H:%M} UTC"
+    if client.transport.findings:
+        said += f" ({client.transport.findings[0]})"
+    try:
+        metrics = client.values("__name__", **span)
+        if selector.metric not in metrics:
+            there = nearest(selector.metric, metrics)
+            return MetricsError(
+                f"there is no metric {text(selector.metric, 100)!r} in this window", f"near it: {there}"
+            )
+        names = client.labels(Selector(selector.metric), **span)
+        if absent := [m.label for m in selector.matchers if m.label not in names and m.value]:
+            return MetricsError(
+                f"{text(selector.metric, 100)} has no label {text(absent[0], 60)!r}",
+                f"map it; there are {nearest(absent[0], names, 12)}",
+            )
+        hosts = client.values(labels.domain, **{"match[]": str(Selector(selector.metric))}, **span)
+    except MetricsError:  # the names are a courtesy; the empty answer is the news
+        return MetricsError(said, "check the metric, the labels and the window")
+    if host not in hosts:
+        return MetricsError(
+            f"{text(selector.metric, 100)} has no {text(labels.domain, 60)} {text(host, 100)!r}",
+            f"there are {nearest(host, hosts)}",
+        )
+    return MetricsError(said, "loosen the matchers or look at another window; no samples are not no failures")
+
+
+class _Client:
+    """prometheus-api-client over our transport, for one call."""
+
+    def __init__(self, source: str, deadline: float, max_bytes: int, access: Access) -> None:
+        self.transport = Transport(source, deadline, max_bytes, access)
+        self.prometheus = PrometheusConnect(self.transport.url, session=self.transport, retry=Retry(0), method="POST")
+
+    def range(self, query: str, first: int, last: int, step: int) -> list[Series]:
+        """The series of a query_range, evaluated at `first`, `first + step`, …, `last`."""
+        found: list[Series] = self.prometheus.custom_query_range(
+            query,
+            datetime.fromtimestamp(first, UTC),
+            datetime.fromtimestamp(last, UTC),
+            str(step),
+            params={"deny_partial_response": "1"},  # VictoriaMetrics fails then instead of leaving out
+        )
+        return found
+
+    def values(self, label: str, **params: Any) -> tuple[str, ...]:
+        return self._names(self.prometheus.get_label_values(quote_path(label, safe=""), params=params))
+
+    def labels(self, selector: Selector, **params: Any) -> tuple[str, ...]:
+        names = self._names(self.prometheus.get_label_names(params={"match[]": str(selector), **params}))
+        return tuple(name for name in names if name != "__name__")
+
+    def _names(self, found: Any) -> tuple[str, ...]:
+        if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
+            raise MetricsError(
+                f"the answer of {self.transport.shown} is no list of names", "is this the address of a Prometheus?"
+            )
+        return tuple(sorted(found))

@@ -1,0 +1,364 @@
+"""What was seen of one case, in sentences, each with what it speaks for and how strongly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from irkit.certificate import Pin
+from irkit.cohorts import Case
+from irkit.evidence import Observed
+from irkit.explain import Explanation, explain_pin
+from irkit.facts import OWNED, Facts, Opinion, issuer_key, root_key
+from irkit.pins import ConfiguredPin
+from irkit.render import text
+from irkit.trust import covers, linked_path, verify
+from irkit.verdict import Finding
+from irkit.weights import EXPLAINED, WEIGHTS
+
+__all__ = ["Observations", "observe"]
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One thing that was seen, with what it weighs for each hypothesis (a verdict or a cause)."""
+
+    id: str
+    says: str
+    source: str
+    weights: Mapping[str, float]
+
+    def finding(self, *hypotheses: str) -> Finding:
+        """As a finding about a verdict and its cause; about what it weighs most for where it says nothing of them."""
+        mine = {name: self.weights[name] for name in hypotheses if name in self.weights}
+        weights = mine or self.weights
+        supports = max(weights, key=lambda name: abs(weights[name]), default="")
+        return Finding(self.id, self.says, self.source, supports, weights.get(supports, 0.0))
+
+
+@dataclass(slots=True)
+class Observations:
+    """Notes, the scores they add up to by cause or verdict, and the checks that would settle the case."""
+
+    notes: list[Note] = field(default_factory=list)
+    scores: dict[str, float] = field(default_factory=dict)
+    checks: list[str] = field(default_factory=list)
+
+    def add(self, name: str, says: str, source: str, weights: Mapping[str, float] | None = None) -> None:
+        """Writes one observation down, with its weights from the table unless others are given."""
+        weights = WEIGHTS[name] if weights is None else weights
+        self.notes.append(Note(name, says, source, weights))
+        for key, weight in weights.items():
+            self.scores[key] = self.scores.get(key, 0.0) + weight
+
+    def findings(self, verdict: str, cause: str) -> list[Finding]:
+        """What speaks for a verdict and its cause first, then what rules others out, then what speaks against it."""
+
+        def strength(note: Note) -> float:
+            return note.weights.get(verdict, 0.0) + note.weights.get(cause, 0.0) * (cause != verdict)
+
+        def order(note: Note) -> tuple[bool, float, float]:
+            own = strength(note)
+            return own < 0, -own, -max(map(abs, note.weights.values()), default=0.0)
+
+        return [note.finding(verdict, cause) for note in sorted(self.notes, key=order)]
+
+
+def observe(facts: Facts, case: Case) -> Observations:
+    """Everything that bears on one case."""
+    seen = Observations()
+    _failures(facts, case, seen)
+    _clients(facts, case, seen)
+    if case.kind != "foreign":
+        _opinions(facts, case, seen)
+        if case.kind != "accepts" and not (case.kind == "never" and _others_accept(facts, case)):
+            _server(facts, case, seen)
+    if case.kind in ("never", "rejects"):
+        _pins(facts, case, seen)
+    _reader_findings(case, seen)
+    _checks(facts, case, seen)
+    return seen
+
+
+def _failures(facts: Facts, case: Case, seen: Observations) -> None:
+    failures, cohort, onset = facts.evidence.failures, case.cohort, case.onset
+    if failures is None:
+        return
+    source = f"metrics {failures.source}"
+    if onset is None:
+        if case.kind != "foreign":
+            seen.add("no-excess", "No cohort's failures rise above their own baseline in the window.", source)
+        return
+    count = f"{onset.failures:.0f} of {onset.validations:.0f} validations failed, {onset.excess:.0f} over the baseline"
+    since = f"since {onset.at:%Y-%m-%d %H:%M} UTC ({onset.earliest:%H:%M} to {onset.latest:%H:%M})"
+    seen.add("failures-rise", f"{text(cohort.name)}: {count}, {since}, as a {onset.shape}.", source)
+    places = (*cohort.regions, *cohort.networks)
+    if places:
+        where = ", ".join(text(place) for place in places)
+        seen.add("localised", f"The failures keep to {where}; elsewhere the same releases connect.", source)
+    else:
+        seen.add("everywhere", "The failures come from every region and network.", source)
+    released = [o.release.released for o in case.opinions if o.release.released is not None]
+    if case.kind in ("never", "rejects") and (
+        onset.shape == "ramp" or any(abs(onset.at - at) < timedelta(hours=6) for at in released)
+    ):
+        seen.add("follows-rollout", f"They began and grew with the rollout of {text(cohort.name)}.", source)
+
+
+def _clients(facts: Facts, case: Case, seen: Observations) -> None:
+    evidence = facts.evidence
+    for observed in case.foreign:
+        leaf, at = observed.chain.leaf, observed.at or evidence.now
+        who = f"A failing client{f' on {text(observed.network)}' if observed.network else ''} saw"
+        key = f"leaf key {_short(leaf.pin)}, which neither the inventory nor any trusted capture knows"
+        allowed = _authorised(facts, observed)
+        if allowed:
+            says = f"{who} a chain issued by {text(allowed)}, an inspection CA that the inventory allows."
+            seen.add("client-chain-authorised", says, observed.source)
+            continue
+        public = (
+            None
+            if evidence.trust is None
+            else verify(observed.chain, evidence.trust, at=at, host=evidence.incident.host)
+        )
+        if public is not None and public.ok:
+            says = f"{who} a publicly trusted chain with {key}."
+            seen.add("client-chain-public-root", says, observed.source)
+        else:
+            why = public.reason if public is not None else "no roots were given to verify it with"
+            issuer = text(observed.chain.certificates[-1].issuer, 100)
+            says = f"{who} a chain with {key}; it ends at {issuer} and does not verify: {text(why, 200)}."
+            seen.add("client-chain-untrusted-root", says, observed.source)
+    known = [o for o in evidence.observed if not facts.foreign(o)]
+    if known and case.kind == "accepts" and not case.foreign:
+        says = "The chain that a client sent is one that trusted vantages see too; it explains no failure."
+        seen.add("client-chain-known", says, known[0].source)
+
+
+def _authorised(facts: Facts, observed: Observed) -> str:
+    """The name of the inspection CA in the inventory that really signed the chain; empty if none did."""
+    inventory = facts.evidence.inventory
+    if inventory is None:
+        return ""
+    for inspection in inventory.inspections:
+        if inspection.networks and observed.network not in inspection.networks:
+            continue
+        # Only a certificate that really signed the leaf counts; one that was merely appended doesn't.
+        if any(certificate.pin == inspection.pin for certificate in linked_path(observed.chain)[1:]):
+            return inspection.name or str(inspection.pin)
+    return ""
+
+
+def _opinions(facts: Facts, case: Case, seen: Observations) -> None:
+    if facts.chain is None or not case.opinions:
+        return
+    names = ", ".join(text(opinion.release.name) for opinion in case.opinions)
+    pins = "their pin files" if len(case.opinions) > 1 else f"pin file {text(case.opinions[0].release.source)}"
+    reason = case.opinions[0].now.reasons[0] if case.opinions[0].now and case.opinions[0].now.reasons else ""
+    now = f"the chain that {_vantages(facts)} see{'s' if len(facts.witnesses) == 1 else ''} now"
+    if case.kind in ("accepts", "quiet"):
+        if all(opinion.kind == "accepts" for opinion in case.opinions):
+            seen.add("trusted-chain-accepted", f"{names} would accept {now}. {_sentence(reason)}", pins)
+    elif case.kind == "changed":
+        when = f"{facts.previous.at:%Y-%m-%d %H:%M} UTC" if facts.previous and facts.previous.at else "before"
+        says = f"{names} would refuse {now}, and would have accepted the one captured {when}."
+        seen.add("acceptance-changed", says, pins)
+    elif case.kind == "never":
+        says = f"{names} would refuse {now}, and would have refused the one before it too. {_sentence(reason)}"
+        seen.add("never-accepted", says, pins)
+    elif case.kind == "rejects":
+        says = f"{names} would refuse {now}; no earlier trusted chain is known. {_sentence(reason)}"
+        seen.add("rejected-now", says, pins)
+
+
+def _server(facts: Facts, case: Case, seen: Observations) -> None:
+    """What the trusted captures say of the server."""
+    evidence, chain = facts.evidence, facts.chain
+    if chain is None:
+        failed = [item for item in evidence.missing if item.source.startswith("capture ")]
+        if failed and case.kind != "quiet":
+            says = f"No trusted vantage got a certificate: {text(failed[0].reason, 150)}."
+            seen.add("no-certificate", says, ", ".join(text(item.source) for item in failed[:3]))
+        return
+    leaf, source = chain.leaf, "captures from " + _vantages(facts)
+    owners, status, verification = facts.owners(leaf.pin), facts.status(leaf.pin), facts.verification
+    if status == "compromised":
+        says = f"The served leaf key {_short(leaf.pin)} is listed as compromised."
+        seen.add("leaf-key-compromised", says, "inventory")
+    elif owners:
+        seen.add("leaf-key-owned", f"The served leaf key {_short(leaf.pin)} is the owner's: {owners}.", source)
+    elif evidence.inventory is not None and status not in ("staging", "retired"):
+        says = f"The served leaf key {_short(leaf.pin)} is not in the inventory, and was not served before."
+        seen.add("leaf-key-unknown", says, source)
+    if facts.dissent:
+        _dissent(facts, seen)
+    elif len(facts.witnesses) > 1:
+        seen.add("vantages-agree", f"{_vantages(facts)} see the same leaf key.", source)
+    if verification is not None and not verification.ok:
+        _unverified(facts, seen, source)
+    if facts.previous is not None:
+        _before(facts, seen, source)
+
+
+def _dissent(facts: Facts, seen: Observations) -> None:
+    pins = {facts.chain.leaf.pin if facts.chain else None, *(c.chain.leaf.pin for c in facts.dissent)}
+    where = ", ".join(sorted({text(capture.vantage) for capture in facts.dissent}))
+    if all(facts.status(pin) in OWNED for pin in pins):
+        says = f"Trusted captures differ ({where} sees another leaf key), and the inventory lists every key seen."
+        seen.add("edges-differ-all-known", says, where)
+    else:
+        says = f"Trusted captures disagree: {where} sees another leaf key, and not every key seen is in the inventory."
+        seen.add("vantages-disagree", says, where)
+
+
+def _unverified(facts: Facts, seen: Observations, source: str) -> None:
+    chain, verification = facts.chain, facts.verification
+    if chain is None or verification is None:
+        return
+    now = facts.evidence.now
+    if chain.leaf.not_after is not None and chain.leaf.not_after < now:
+        seen.add(
+            "leaf-expired", f"The served certificate ran out at {chain.leaf.not_after:%Y-%m-%d %H:%M} UTC.", source
+        )
+    elif not covers(chain.leaf, facts.evidence.incident.host):
+        names = ", ".join(text(name, 60) for name in chain.leaf.dns_names[:4]) or text(chain.leaf.subject, 80)
+        says = f"The served certificate is for {names}, not for {text(facts.evidence.incident.host)}."
+        seen.add("name-mismatch", says, source)
+    else:
+        says = f"The served chain does not verify to the trusted roots: {text(verification.reason, 200)}."
+        seen.add("issuer-untrusted", says, source)
+
+
+def _before(facts: Facts, seen: Observations, source: str) -> None:
+    chain, previous, trust = facts.chain, facts.previous, facts.evidence.trust
+    if chain is None or previous is None:
+        return
+    when = f"{previous.at:%Y-%m-%d %H:%M} UTC" if previous.at else "an unknown time"
+    before = previous.chain
+    if chain.leaf.pin is not None and chain.leaf.pin == before.leaf.pin:
+        seen.add("leaf-key-unchanged", f"The leaf key is the one captured at {when}.", source)
+        if len(chain) < len(before) and set(chain.certificates) <= set(before.certificates):
+            says = f"The server sends {len(chain)} certificates where it sent {len(before)} at {when}."
+            seen.add("chain-shortened", says, source)
+    else:
+        says = f"The leaf key changed from {_short(before.leaf.pin)} (captured at {when}) to {_short(chain.leaf.pin)}."
+        seen.add("leaf-key-changed", says, source)
+    if trust is None:
+        return
+    host = facts.evidence.incident.host
+    then = verify(before, trust, at=previous.at or facts.evidence.now, host=host)
+    now = facts.verification
+    if now is None or not (now.ok and then.ok):
+        return
+    if root_key(now) != root_key(then):
+        seen.add("root-changed", f"The chain ends at another root than at {when}.", source)
+    elif issuer_key(now) != issuer_key(then):
+        seen.add(
+            "issuer-changed", f"Another intermediate signed the leaf than at {when}; the root is the same.", source
+        )
+    else:
+        seen.add("issuer-unchanged", "The key that signed the leaf is the same as before.", source)
+
+
+def _others_accept(facts: Facts, case: Case) -> list[Opinion]:
+    mine = {opinion.release.name for opinion in case.opinions}
+    return [o for o in facts.opinions if o.release.name not in mine and o.now is not None and o.now.answer == "yes"]
+
+
+def _pins(facts: Facts, case: Case, seen: Observations) -> None:
+    """What the pins of a release that was never right are."""
+    for opinion in case.opinions:
+        release = opinion.release
+        explained = explain(facts, opinion)
+        listed = [(e, facts.status(e.pin)) for e in entries(opinion) if facts.status(e.pin) in _LISTED_WRONG]
+        if opinion.now is not None and opinion.now.why == "config-rejected":
+            says = f"{text(release.name)} refuses its own configuration. {_sentence(release.rejected)}"
+            seen.add("config-rejected", says, text(release.source))
+        elif listed and all(facts.status(e.pin) in _LISTED_WRONG for e in entries(opinion)):
+            status = listed[0][1]
+            says = f"{text(release.name)} pins only keys listed as {status}, as {_short(listed[0][0].pin)}."
+            seen.add("pin-explained", says, text(release.source), {_LISTED_WRONG[status]: EXPLAINED})
+        elif explained is not None:
+            entry, explanation = explained
+            right = f" The right pin is {explanation.right_pin}." if explanation.right_pin else ""
+            says = f"{text(release.name)} pins {text(entry.text, 80)}: {text(explanation.says, 300)}.{right}"
+            seen.add("pin-explained", says, text(release.source), {explanation.cause: EXPLAINED})
+        else:
+            says = (
+                f"No pin of {text(release.name)} is the hash of a key in any trusted capture, the inventory or a root."
+            )
+            seen.add("pins-match-nothing", says, text(release.source))
+    others = _others_accept(facts, case)
+    if others:
+        names = ", ".join(text(opinion.release.name) for opinion in others[:4])
+        seen.add("others-accept", f"The same chain is accepted by {names}.", "their pin files")
+
+
+# Keys of the inventory that a release should not be left with, and the cause when it is.
+_LISTED_WRONG = {"staging": "staging-pin", "retired": "retired-pin"}
+
+
+def entries(opinion: Opinion) -> tuple[ConfiguredPin, ...]:
+    """The pins that decide for the incident's host: those of the rule that applies, or all where none does."""
+    decision = opinion.now or opinion.before
+    rule = decision.rule if decision is not None else None
+    return rule.pins if rule is not None else tuple(e for r in opinion.release.rules for e in r.pins)
+
+
+def explain(facts: Facts, opinion: Opinion) -> tuple[ConfiguredPin, Explanation] | None:
+    """The first pin of a release that is a known key's hash gone wrong, with what went wrong."""
+    chains = [capture.chain for capture in (*facts.trusted, *facts.evidence.history) if capture.trusted]
+    keys = () if facts.evidence.inventory is None else tuple(key.pin for key in facts.evidence.inventory.keys)
+    for entry in entries(opinion):
+        explanation = explain_pin(entry.text, *chains, keys=keys, scope=entry.scope)
+        if explanation is not None and explanation.cause:
+            return entry, explanation
+    return None
+
+
+def _reader_findings(case: Case, seen: Observations) -> None:
+    for opinion in case.opinions:
+        for finding in opinion.release.findings:
+            if finding.severity == "error":
+                seen.add(finding.id, text(finding.says, 300), text(opinion.release.source), {})
+
+
+def _checks(facts: Facts, case: Case, seen: Observations) -> None:
+    """The single observations that would change or settle the verdict."""
+    host, cohort = text(facts.evidence.incident.host), case.cohort
+    where = ", ".join(text(place) for place in (*cohort.regions, *cohort.networks))
+    if case.kind == "accepts" and not case.foreign:
+        seen.checks.append(
+            f"Get the chain that a failing client sees{f' in {where}' if where else ''} (openssl s_client -connect "
+            f"{host}:{facts.evidence.incident.port} -servername {host} -showcerts from there) and name it under "
+            "[[observed]]: a leaf key nobody knows means interception, a key of yours means an edge with another chain."
+        )
+    if case.foreign:
+        pin = _short(case.foreign[0].chain.leaf.pin)
+        seen.checks.append(
+            f"If the owner's inventory turned out to hold the key {pin}, this would be no interception; ask whoever "
+            "issues your certificates."
+        )
+    if case.kind == "unlisted":
+        seen.checks.append("Add [[release]] with the pin file of each failing release: would it accept this chain?")
+    if facts.chain is not None and not facts.owners(facts.chain.leaf.pin) and case.kind not in ("accepts", "foreign"):
+        seen.checks.append(
+            f"Compare the served leaf key {_short(facts.chain.leaf.pin)} with the key on your own hosts; if it is"
+            " yours, list it in keys.toml, if it is not, treat this as a MITM."
+        )
+    if facts.evidence.failures is None:
+        seen.checks.append("Add [metrics]: without counts there is no telling who fails, and since when.")
+
+
+def _sentence(reason: str) -> str:
+    shown = text(reason, 400)
+    return shown[:1].upper() + shown[1:] + ("" if not shown or shown.endswith(".") else ".")
+
+
+def _vantages(facts: Facts) -> str:
+    return " and ".join(text(name) for name in facts.witnesses) or "no vantage"
+
+
+def _short(pin: Pin | None) -> str:
+    return f"{str(pin)[:18]}…" if pin is not None else "that can't be read"

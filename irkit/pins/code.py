@@ -1,0 +1,213 @@
+"""Pins in the sources of TrustKit, react-native and Alamofire apps, of scripts with curl and of Python programs."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from irkit.errors import InputError
+from irkit.pins.notes import Notes
+from irkit.pins.okhttp import commented_out, loose_pins, pinner_rule, unknown_host, unknown_pin
+from irkit.pins.release import ConfiguredPin, HostRule, Platform, Release
+from irkit.pins.source import Source, Unknown, decode_text
+from irkit.pins.trustkit import EXCLUDE, trustkit_rules
+from irkit.render import text
+
+__all__ = ["read_alamofire", "read_curl", "read_python", "read_react_native", "read_trustkit_source"]
+
+_BASE64_PIN = re.compile(r"[A-Za-z0-9+/]{43}=\Z|sha256/")
+
+
+def _release(source: Source, rules: list[HostRule], notes: Notes, name: str, what: str) -> Release:
+    commented_out(source, bool(rules), notes)
+    if not rules and not notes.findings:
+        raise InputError(f"{text(name)} names {what} but no pin", "give the source file with the pins")
+    return Release(notes.platform, tuple(rules), rejected=notes.rejected, findings=notes.findings)
+
+
+def read_trustkit_source(raw: bytes, _platform: str, name: str) -> Release:
+    """Reads the dictionary that TrustKit is configured with in Swift or Objective-C.
+
+    Raises:
+        InputError: The source holds no pin.
+    """
+    source = Source(decode_text(raw, name))
+    notes = Notes("trustkit-ios")
+    rules: list[HostRule] = []
+    for _, domains in source.value_after("kTSKPinnedDomains", "TSKPinnedDomains"):
+        if isinstance(domains, dict):
+            named = {_host(host, notes): _constants(policy) for host, policy in domains.items()}
+            rules += trustkit_rules({"TSKPinnedDomains": named, "TSKSwizzleNetworkDelegates": True}, notes)
+    if not rules:
+        rules = loose_pins(source, rules, notes, _BASE64_PIN)
+    return _release(source, rules, notes, name, "TrustKit")
+
+
+def _constants(policy: Any) -> Any:
+    """A policy with the constants of TrustKit's header as the keys that they stand for."""
+    if not isinstance(policy, dict):
+        return policy
+    special = {"kTSKExcludeSubdomainFromParentPolicy": EXCLUDE}
+    return {special.get(key, key.removeprefix("k")): value for key, value in _by_name(policy).items()}
+
+
+def _by_name(policy: dict[Any, Any]) -> dict[str, Any]:
+    """Options with bare words as the names that they are."""
+    return {key.written if isinstance(key, Unknown) else str(key): value for key, value in policy.items()}
+
+
+def _host(key: Any, notes: Notes) -> str:
+    return key if isinstance(key, str) else unknown_host(key, "", notes)
+
+
+def read_react_native(raw: bytes, platform: Platform, name: str) -> Release:
+    """Reads the options of react-native-ssl-public-key-pinning, which wraps OkHttp on Android and TrustKit on iOS.
+
+    Raises:
+        InputError: The source holds no pin.
+    """
+    source = Source(decode_text(raw, name))
+    notes = Notes(platform)
+    rules: list[HostRule] = []
+    options = [items[0] for _, items in source.calls("initializeSslPinning") if items]
+    for domains in (found for found in options if isinstance(found, dict)):
+        rules += _react_native_rules(domains, platform, notes)
+    rules += loose_pins(source, rules, notes, _BASE64_PIN) if not rules else []
+    return _release(source, rules, notes, name, "pinning")
+
+
+def _react_native_rules(domains: dict[Any, Any], platform: Platform, notes: Notes) -> list[HostRule]:
+    if platform == "trustkit-ios":
+        keys = {
+            "publicKeyHashes": "TSKPublicKeyHashes",
+            "includeSubdomains": "TSKIncludeSubdomains",
+            "expirationDate": "TSKExpirationDate",
+        }
+        named = {
+            _host(host, notes): {keys.get(key, key): value for key, value in _by_name(policy).items()}
+            for host, policy in domains.items()
+            if isinstance(policy, dict)
+        }
+        return list(trustkit_rules({"TSKPinnedDomains": named, "TSKSwizzleNetworkDelegates": True}, notes))
+    rules = []
+    for key, options in domains.items():
+        host, policy = _host(key, notes), _by_name(options) if isinstance(options, dict) else {}
+        hashes = policy.get("publicKeyHashes")
+        if isinstance(hashes, Unknown):
+            hashes = [hashes]
+        if not isinstance(hashes, list):
+            notes.add("unknown-pin", "warning", f"{text(host, 80)} has no publicKeyHashes in this file", text(host, 80))
+            continue
+        pins = tuple(
+            notes.pin(f"sha256/{value}", where=text(host, 80))
+            if isinstance(value, str)
+            else unknown_pin(value if isinstance(value, Unknown) else Unknown(str(type(value))), text(host, 80), notes)
+            for value in hashes
+        )
+        pattern = f"**.{host}" if policy.get("includeSubdomains") is True and host != "*" else host
+        if len(pins) < 2 and not any(isinstance(value, Unknown) for value in hashes):
+            notes.add("one-pin", "error", "one pin is enough on Android; on iOS TrustKit throws", text(host, 80))
+        rules.append(pinner_rule(pattern, pins, text(host, 80), notes))
+    return rules
+
+
+_EVALUATORS = {"PublicKeysTrustEvaluator": "public keys", "PinnedCertificatesTrustEvaluator": "certificates"}
+
+
+def read_alamofire(raw: bytes, _platform: str, name: str) -> Release:
+    """Reads the hosts of Alamofire's ServerTrustManager. The keys are those of the certificates in the app's bundle.
+
+    Raises:
+        InputError: The source holds no evaluator.
+    """
+    source = Source(decode_text(raw, name))
+    notes = Notes("list")
+    rules: list[HostRule] = []
+    for token, evaluators in source.value_after("evaluators"):
+        for host, evaluator in evaluators.items() if isinstance(evaluators, dict) else ():
+            written = evaluator.written if isinstance(evaluator, Unknown) else ""
+            where = f"line {token.line}"
+            kind = next((kind for known, kind in _EVALUATORS.items() if known in written), None)
+            if kind is None:
+                says = f"{text(host, 80)} is not pinned: its evaluator is {text(written, 60) or 'unknown'}"
+                notes.add("not-pinned", "warning", says, where)
+                continue
+            problem = f"is one of the {kind} in the app's bundle"
+            says = f"{text(host, 80)} is pinned to the {kind} in the app's bundle, which this file does not hold"
+            notes.add("unknown-pin", "warning", says, where)
+            pins = (ConfiguredPin(written, None, problem=problem, where=where),)
+            rules.append(HostRule(_host(host, notes), False, pins, frozenset({"any"}), where=where))
+    rules += loose_pins(source, rules, notes, _BASE64_PIN)
+    return _release(source, rules, notes, name, "Alamofire")
+
+
+_CURL = re.compile(
+    r"(?:--pinnedpubkey(?:\s+|=)|^[ \t]*pinnedpubkey[ \t]*[=:\s][ \t]*|CURLOPT_PINNEDPUBLICKEY\s*(?:,|=>)\s*)"
+    r"""(?:"(?P<double>[^"\n]*)"|'(?P<single>[^'\n]*)'|(?P<bare>[^\s"']+))""",
+    re.MULTILINE,
+)
+
+
+def read_curl(raw: bytes, _platform: str, name: str) -> Release:
+    """Reads curl's --pinnedpubkey from a script, a .curlrc, a program with CURLOPT_PINNEDPUBLICKEY, or by itself.
+
+    `;sha256//` separates pins; a space or a single slash there makes text of it that no key equals.
+
+    Raises:
+        InputError: There is no such option.
+    """
+    content = decode_text(raw, name)
+    notes = Notes("curl")
+    rules = []
+    found = [(match, match["double"] or match["single"] or match["bare"] or "") for match in _CURL.finditer(content)]
+    if not found and len(content.split()) in {1, 2}:
+        found = [(match, match[0].strip()) for match in re.finditer(r"\A[^\n]+", content)]
+    notes.spend(10 * len(found))
+    for match, value in found:
+        number = content.count("\n", 0, match.start()) + 1
+        where = f"line {number}"
+        begin, end = content.rfind("\n", 0, match.start()) + 1, content.find("\n", match.end())
+        line = content[begin : None if end < 0 else end]
+        if line.lstrip().startswith(("#", "//")):
+            notes.add("commented-out-pin", "warning", "a pin is commented out", where)
+            continue
+        host = re.search(r"https://([\w.-]+)", line)
+        parts = value.split(";sha256//")
+        values = [parts[0], *(f"sha256//{part}" for part in parts[1:])]
+        pins = tuple(notes.pin(part, scope="leaf", where=where) for part in values)
+        rules.append(HostRule(host[1] if host else "*", False, pins, frozenset({"leaf"}), where=where))
+    if not rules and not notes.findings:
+        raise InputError(f"{text(name)} names no pin for curl", "give the line with --pinnedpubkey")
+    return Release("curl", tuple(rules), findings=notes.findings)
+
+
+def read_python(raw: bytes, _platform: str, name: str) -> Release:
+    """Reads urllib3's assert_fingerprint and requests-toolbelt's FingerprintAdapter, or a fingerprint by itself.
+
+    Raises:
+        InputError: There is no fingerprint.
+    """
+    content = decode_text(raw, name)
+    source = Source(content)
+    notes = Notes("python")
+    found: list[tuple[int, Any]] = [(token.line, value) for token, value in source.value_after("assert_fingerprint")]
+    found += [(token.line, items[0]) for token, items in source.calls("FingerprintAdapter") if items]
+    if not found and re.fullmatch(r"[0-9a-fA-F:\s]{32,}", content):
+        found = [(1, content.strip())]
+    rules = []
+    lines = content.splitlines()
+    for number, value in found:
+        where = f"line {number}"
+        near = " ".join(lines[max(0, number - 3) : number])
+        hosts = re.findall(r"https://([\w.-]+)|Pool\(\s*[\"']([\w.-]+)[\"']", near)
+        host = next(filter(None, hosts[-1])) if hosts else "*"
+        pin = (
+            notes.pin(value, scope="leaf", where=where)
+            if isinstance(value, str)
+            else unknown_pin(value if isinstance(value, Unknown) else Unknown(str(value)), where, notes)
+        )
+        rules.append(HostRule(host, host != "*" and "mount(" in near, (pin,), frozenset({"leaf"}), where=where))
+        notes.add("hostname-unchecked", "warning", "assert_fingerprint switches the check of the hostname off", where)
+    if not rules:
+        raise InputError(f"{text(name)} holds no fingerprint", "give the line with assert_fingerprint")
+    return Release("python", tuple(rules), rejected=notes.rejected, findings=notes.findings)

@@ -1,0 +1,199 @@
+"""The safety rule: no verdict that would make an owner relax without corroboration that an attacker can't forge.
+
+A MITM called a rotation or a misconfiguration is the worst mistake this program can make. What an attacker controls
+(client chains, reports, names, issuers, SCTs, labels) can raise suspicion; only what is out of their reach lowers it:
+the inventory, the pin files, captures from before the onset, and trusted vantages that agree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from irkit.cohorts import Case
+from irkit.facts import OWNED, Facts, issuer_key, root_key
+from irkit.observations import entries, explain
+from irkit.render import text
+from irkit.trust import verify
+
+__all__ = ["Objection", "objection"]
+
+
+@dataclass(frozen=True, slots=True)
+class Objection:
+    """Why a verdict may not be given, and the one check that would decide, where the case doesn't name it already."""
+
+    says: str
+    check: str = ""
+
+
+def objection(facts: Facts, case: Case, verdict: str, cause: str) -> Objection | None:
+    """Holds a verdict against the rule; None when it may be given."""
+    if case.foreign and verdict not in ("mitm", "inconclusive"):
+        return Objection(
+            f"A failing client saw a leaf key that nobody knows: that is not to be called {verdict}.",
+            "Capture from the network of that client, over a path you trust to show what it sees.",
+        )
+    if verdict == "mitm":
+        return _mitm(facts, case, cause)
+    if verdict == "rotation":
+        return _rotation(facts, case)
+    if verdict == "misconfiguration":
+        return _misconfiguration(facts, case, cause)
+    if verdict == "not-a-pin-failure":
+        return _not_a_pin_failure(facts, cause)
+    if verdict == "none":
+        return _none(facts)
+    return None
+
+
+def _mitm(facts: Facts, case: Case, cause: str) -> Objection | None:
+    """Alarm needs a chain too: failures alone can't tell an interception from an edge that serves another chain."""
+    if cause == "origin-replaced":
+        pin = None if facts.chain is None else facts.chain.leaf.pin
+        if facts.chain is not None and (not facts.owners(pin) or facts.dissent):
+            return None
+        return Objection("No trusted vantage sees a chain that is not the owner's.", "Capture from a second vantage.")
+    if case.foreign:
+        return None
+    return Objection(
+        "No chain that a failing client saw is at hand: counts alone can't tell an interception from an edge that "
+        "serves another chain."
+    )
+
+
+def _rotation(facts: Facts, case: Case) -> Objection | None:
+    chain = facts.chain
+    pin = None if chain is None else chain.leaf.pin
+    check = (
+        f"Ask whoever runs the server whether {text(pin)} is its key (openssl pkey -in server.key -pubout -outform DER "
+        "| openssl dgst -sha256 -binary | base64), and list it in keys.toml."
+    )
+    if chain is None or case.kind != "changed":
+        return Objection("No release is known to have accepted the chain before and to refuse it now.", check)
+    if facts.dissent and any(facts.status(c.chain.leaf.pin) not in OWNED for c in facts.dissent):
+        return Objection("Trusted vantages see different leaf keys, and not all of them are the owner's.", check)
+    if facts.owners(pin):
+        return None
+    if facts.evidence.inventory is not None:
+        return Objection("The new leaf key is not in the inventory.", check)
+    if len(facts.witnesses) < 2:
+        return Objection("One vantage alone saw the new leaf key, and no inventory lists it.", check)
+    # Vantages that agree rule out an attacker in one path; one who holds the origin, its DNS or a route they don't.
+    if not _same_ca(facts):
+        return Objection("The new leaf key is known to nobody, and another CA than before signed it.", check)
+    if _moved(facts):
+        return Objection("The new leaf key is known to nobody, and the host answers at other addresses.", check)
+    spared = [o for o in facts.opinions if o.kind == "changed" and o not in case.opinions]
+    if case.onset is None or case.cohort.regions or case.cohort.networks or spared:
+        return Objection(
+            "The new leaf key is known to nobody, and the failures are not those of a rotation: it would fail the same "
+            "releases everywhere from the switch on.",
+            check,
+        )
+    return None
+
+
+def _moved(facts: Facts) -> bool:
+    """Whether trusted vantages reach the host at none of the addresses from before the onset."""
+    before = facts.previous.chain.obtained.address if facts.previous is not None else ""
+    now = {capture.chain.obtained.address for capture in facts.trusted} - {""}
+    return bool(before and now and before not in now)
+
+
+def _same_ca(facts: Facts) -> bool:
+    trust, previous, now = facts.evidence.trust, facts.previous, facts.verification
+    if trust is None or previous is None or now is None or not now.ok:
+        return False
+    then = verify(previous.chain, trust, at=previous.at or facts.evidence.now, host=facts.evidence.incident.host)
+    return then.ok and root_key(now) == root_key(then) and issuer_key(now) == issuer_key(then)
+
+
+def _misconfiguration(facts: Facts, case: Case, cause: str) -> Objection | None:
+    chain = facts.chain
+    pin = None if chain is None else chain.leaf.pin
+    check = f"Find out whether the served leaf key {text(pin)} is yours; list it in keys.toml if it is."
+    if cause == "wrong-certificate-served":
+        if facts.status(pin) == "compromised":
+            return Objection("The served leaf key is listed as compromised.", check)
+        if facts.status(pin) or facts.owners(pin):
+            return None
+        if _moved(facts):
+            return Objection("The certificate is for another name, and the host answers at other addresses.", check)
+        if len(facts.witnesses) > 1:
+            return None
+        return Objection(
+            "One vantage alone saw the certificate for another name; a path's attacker can do that.", check
+        )
+    if cause == "incomplete-chain":
+        return None if facts.owners(pin) else Objection("The served leaf key is not known to be the owner's.", check)
+    if cause == "wrong-pin":
+        owned = [
+            entry.pin for o in case.opinions for entry in entries(o) if entry.pin and facts.status(entry.pin) in OWNED
+        ]
+        if owned:
+            return Objection(
+                f"The release pins {text(owned[0])}, a key of the owner's that no capture shows: the pin may be right "
+                "and the server wrong.",
+                check,
+            )
+        if case.kind != "never" or not facts.owners(pin):
+            return Objection("Nothing shows that the chain which the release refuses is the owner's.", check)
+        return None
+    if case.kind not in ("never", "rejects"):
+        return Objection("The release is not known to refuse the trusted chain by its pins.", check)
+    # A wrong pin beside others proves nothing while the chain that is refused may be an attacker's. It must be the
+    # owner's: by the inventory, by what was served before, by another release's pin, or since the wrong pin itself was
+    # made from this very leaf.
+    made_from = (explain(facts, opinion) for opinion in case.opinions)
+    if (
+        facts.owners(pin)
+        or facts.pinned_leaf(pin)
+        or any(e is not None and e[1].certificate is not None and e[1].certificate.pin == pin for e in made_from)
+    ):
+        return None
+    return Objection("Nothing shows that the chain which the release refuses is the owner's.", check)
+
+
+def _not_a_pin_failure(facts: Facts, cause: str) -> Objection | None:
+    check = "Capture from a second trusted vantage, on another network."
+    if cause == "endpoint-down":
+        vantages = {vantage.name for vantage in facts.evidence.incident.vantages if vantage.trusted}
+        if len(vantages) < 2 and facts.evidence.failures is None:
+            return Objection(
+                "One vantage alone got no certificate, and nothing else says that the endpoint is down.", check
+            )
+        if _still_succeeding(facts):
+            return Objection(
+                "No vantage got a certificate, yet clients go on connecting: the vantages are cut off.", check
+            )
+        return None
+    if cause == "certificate-expired" and facts.chain is not None and not facts.owners(facts.chain.leaf.pin):
+        return Objection("The certificate that ran out is not known to be the owner's.", check)
+    return None
+
+
+def _still_succeeding(facts: Facts) -> bool:
+    """Whether clients still connect at the end of the window."""
+    failures = facts.evidence.failures
+    if failures is None:
+        return False
+    tail = failures.series().tail(15)
+    return float((tail["validations"] - tail["failures"]).sum()) > 0
+
+
+def _none(facts: Facts) -> Objection | None:
+    failures = facts.evidence.failures
+    check = "Query the metrics again: an answer that is whole would tell whether anything fails."
+    if failures is None:
+        return Objection("There are no counts of failures.", "Add [metrics] to the incident file.")
+    if not float(failures.by()["validations"].sum()):
+        return Objection("The metrics count no validations in the window.", check)
+    if any("partial" in finding for finding in failures.findings):
+        return Objection("The metrics are only a part of what there is.", check)
+    pin = None if facts.chain is None else facts.chain.leaf.pin
+    if facts.chain is not None and facts.evidence.inventory is not None and not facts.owners(pin):
+        return Objection(
+            f"Nothing fails, but the served leaf key {text(pin)} is not known to be the owner's.",
+            "Find out whose key it is; list it in keys.toml if it is yours.",
+        )
+    return None

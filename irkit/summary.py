@@ -1,0 +1,261 @@
+"""The answer in few words: for the terminal, for a chat, and as result.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import Any
+
+from irkit.errors import InputError
+from irkit.evidence import Evidence
+from irkit.remedy import Action, Remediation
+from irkit.render import SYMBOLS, markdown, moment, text
+from irkit.runbook import section
+from irkit.verdict import VERDICTS, Cohort, Verdict
+
+__all__ = [
+    "SCHEMA", "duration", "interval", "meaning", "percent", "restores", "result_json", "since", "summary_markdown",
+    "summary_text", "who",
+]  # fmt: skip
+
+SCHEMA = "irkit.result/1"
+
+_VERDICT_MEANS: Mapping[str, str] = MappingProxyType(
+    {
+        "mitm": "Someone shows clients a chain that is not the owner's.",
+        "inconclusive": "The evidence does not decide it. Treat it as a possible MITM until it is decided.",
+        "misconfiguration": "The pins or the server are set up wrong; nobody is in between.",
+        "rotation": "The owner's keys or issuer changed, and some releases do not pin the new ones.",
+        "not-a-pin-failure": "Connections fail, but not because of a pin.",
+        "none": "Failures do not rise above their own baseline.",
+    }
+)
+
+
+def meaning(verdict: str, cause: str) -> str:
+    """What a verdict and its cause say, in a sentence or two; the cause's are the runbook's."""
+    return _cause_means(cause) or _VERDICT_MEANS.get(verdict, "")
+
+
+def _cause_means(cause: str) -> str:
+    try:
+        found = section(cause)
+    except InputError:  # this installation has no runbooks
+        return ""
+    return "" if found is None else dict(found.parts).get("Meaning", "").replace("`", "")
+
+
+def percent(share: float | None) -> str:
+    """A share as `97 %`, with digits enough to be told from none and from all; `unknown` for None."""
+    if share is None:
+        return "unknown"
+    value = 100 * share
+    if 0 < value < 0.01:
+        return "under 0.01 %"
+    digits = 2 if 0 < value < 1 else 1 if 99 < value < 100 or 0 < value < 10 else 0
+    return f"{min(value, 99.9) if value < 100 else value:.{digits}f} %"
+
+
+def duration(span: timedelta) -> str:
+    """A span as `3 h 18 min`; whole minutes below two days, then days and hours."""
+    minutes = max(0, round(span.total_seconds() / 60))
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes // 1440} days {minutes % 1440 // 60} h"
+
+
+def interval(earliest: datetime, latest: datetime) -> str:
+    """Two times as `08:39 to 08:44`, with their dates where those differ."""
+    days = earliest.astimezone(UTC).date() != latest.astimezone(UTC).date()
+    return " to ".join(f"{at.astimezone(UTC):{'%Y-%m-%d %H:%M' if days else '%H:%M'}}" for at in (earliest, latest))
+
+
+def since(evidence: Evidence, verdict: Verdict) -> str:
+    """Since when, with the interval and how long before the evidence was gathered that is."""
+    cohort = verdict.cohorts[0].cohort if verdict.cohorts else Cohort()
+    if verdict.onset is None:
+        return "unknown"
+    shown = moment(verdict.onset)
+    if cohort.earliest is not None and cohort.latest is not None and cohort.earliest != cohort.latest:
+        shown += f" ({interval(cohort.earliest, cohort.latest)})"
+    shown += f", {duration(evidence.now - verdict.onset)} before this evidence"
+    return shown + (f"; they ended {moment(cohort.end)}" if cohort.end is not None else "")
+
+
+def who(evidence: Evidence, cohort: Cohort) -> str:
+    """A cohort with its size: `shop 4.2.0 in ap-south: 94 % of validations there fail since then`."""
+    said = []
+    ratio = _since_onset(evidence, cohort)
+    if ratio is not None:
+        said.append(f"{percent(ratio)} of validations there fail since then")
+    elif cohort.failures is not None and cohort.validations:
+        said.append(f"{percent(cohort.failures / cohort.validations)} of validations there fail")
+    if cohort.share is not None:
+        said.append(f"{percent(cohort.share)} of all validations are theirs")
+    return text(cohort.name, 600) + (": " + ", ".join(said) if said else "")
+
+
+def _since_onset(evidence: Evidence, cohort: Cohort) -> float | None:
+    """The ratio of its failures from the onset on; None where the metrics can't tell the cohort from others."""
+    failures = evidence.failures
+    if failures is None or cohort.onset is None:
+        return None
+    versions = tuple(item.version for item in evidence.releases if item.name in cohort.releases)
+    wanted = {
+        "version": versions if len(versions) == len(cohort.releases) else cohort.releases,
+        "platform": cohort.platforms,
+        "region": cohort.regions,
+        "network": cohort.networks,
+    }
+    chosen = failures.select(**{name: values for name, values in wanted.items() if values and name in failures.roles})
+    counts = chosen.series().loc[cohort.onset : cohort.end]
+    whole = float(counts["validations"].sum())
+    return float(counts["failures"].sum()) / whole if whole else None
+
+
+def restores(action: Action) -> str:
+    """What an action brings back, in words."""
+    if action.restores is None:
+        return "it is not known how many users this brings back"
+    if not action.restores:
+        return "brings nobody back by itself"
+    return f"restores {percent(action.restores)} of the failing validations"
+
+
+def summary_text(evidence: Evidence, verdict: Verdict, remediation: Remediation) -> str:
+    """The answer for a terminal: verdict, what not to do in a MITM, the strongest findings, the first remedy."""
+    incident = evidence.incident
+    lines = [
+        f"{SYMBOLS[verdict.verdict]} {verdict.verdict.upper()}{_cause(verdict)}, {_confidence(verdict)}",
+        meaning(verdict.verdict, verdict.cause),
+        f"{text(incident.host)}:{incident.port}, incident {text(incident.id)}, since {since(evidence, verdict)}",
+        *(f"  {who(evidence, judged.cohort)}" for judged in verdict.cohorts[:3]),
+    ]
+    if verdict.verdict in ("mitm", "inconclusive"):
+        lines += [f"DO NOT: {_plainly(line)}" for line in remediation.do_not]
+    lines += [f"Seen: {text(finding.says, 500)}" for finding in verdict.findings[:3]]
+    if remediation.actions:
+        first = remediation.actions[0]
+        lines.append(f"Do first: {text(first.title, 300)}{_restores(first)}")
+        lines += [f"  - {text(step, 500)}" for step in first.steps]
+        lines += [f"Then, or instead: {text(a.title, 300)} ({restores(a)})" for a in remediation.actions[1:4]]
+    if verdict.missing:
+        lines.append("Missing: " + "; ".join(f"{text(m.source)} ({text(m.reason, 150)})" for m in verdict.missing[:5]))
+    lines += [f"Would decide it: {text(check, 500)}" for check in verdict.would_change_it[:2]]
+    return "\n".join(lines)
+
+
+def summary_markdown(evidence: Evidence, verdict: Verdict, remediation: Remediation) -> str:
+    """The answer for a chat or a ticket, in CommonMark."""
+    incident = evidence.incident
+    lines = [
+        f"**{SYMBOLS[verdict.verdict]} {verdict.verdict.upper()}**{_cause(verdict)}, {_confidence(verdict)}: "
+        + markdown(meaning(verdict.verdict, verdict.cause), 600),
+        "",
+        f"- **Where:** {markdown(f'{incident.host}:{incident.port}')}, incident {markdown(incident.id)}",
+        f"- **Since:** {markdown(since(evidence, verdict))}",
+        *(f"- **Who:** {markdown(who(evidence, judged.cohort))}" for judged in verdict.cohorts[:3]),
+    ]
+    if verdict.verdict in ("mitm", "inconclusive"):
+        lines += [f"- **Do not:** {markdown(_plainly(line), 500)}" for line in remediation.do_not]
+    lines += [f"- **Seen:** {markdown(finding.says, 500)}" for finding in verdict.findings[:3]]
+    if remediation.actions:
+        first = remediation.actions[0]
+        lines.append(f"- **Do first:** {markdown(first.title)}{_restores(first)}")
+    lines += [f"- **Missing:** {markdown(m.source)}: {markdown(m.reason, 150)}" for m in verdict.missing[:5]]
+    return "\n".join(lines) + "\n"
+
+
+def _cause(verdict: Verdict) -> str:
+    return f" / {markdown(verdict.cause)}" if verdict.cause else ""
+
+
+def _confidence(verdict: Verdict) -> str:
+    return f"{percent(verdict.confidence)} confident" if verdict.confidence else "nothing was judged"
+
+
+def _restores(action: Action) -> str:
+    return "" if action.restores is None else f" ({restores(action)})"
+
+
+def _plainly(line: str) -> str:
+    """A line of `do_not` without the words that the heading says already."""
+    rest = line.removeprefix("Do not ")
+    return text(rest[:1].upper() + rest[1:] if rest != line else line, 500)
+
+
+def result_json(
+    evidence: Evidence,
+    verdict: Verdict,
+    remediation: Remediation,
+    *,
+    status: str,
+    started: datetime,
+    finished: datetime | None,
+) -> dict[str, Any]:
+    """The content of result.json, schema `irkit.result/1`; the same values always give the same document.
+
+    Args:
+        evidence: What the verdict was reached from.
+        verdict: As `irkit.classify` gave it.
+        remediation: As `irkit.remedies` gave it.
+        status: `complete` or `incomplete`.
+        started: When the run began, aware.
+        finished: When it ended, aware; None while it runs.
+
+    Returns:
+        Text as it was found, not escaped: escape it where it is shown.
+    """
+    return {
+        "schema": SCHEMA,
+        "status": status,
+        "incident": evidence.incident.id,
+        "host": evidence.incident.host,
+        "started": _time(started),
+        "finished": _time(finished),
+        "verdict": verdict.verdict,
+        "cause": verdict.cause,
+        "confidence": _number(verdict.confidence),
+        "probabilities": {n: _number(verdict.probabilities[n]) for n in VERDICTS if n in verdict.probabilities},
+        "onset": _time(verdict.onset),
+        "cohorts": [
+            {
+                **{
+                    name: list(getattr(judged.cohort, name))
+                    for name in ("releases", "platforms", "regions", "networks")
+                },
+                "share": _number(judged.cohort.share),
+                "verdict": judged.verdict,
+                "cause": judged.cause,
+                "confidence": _number(judged.confidence),
+            }
+            for judged in verdict.cohorts
+        ],
+        "findings": [
+            {"id": f.id, "says": f.says, "source": f.source, "supports": f.supports, "weight": _number(f.weight)}
+            for f in verdict.findings
+        ],
+        "missing": [{"source": item.source, "reason": item.reason} for item in verdict.missing],
+        "would_change_it": list(verdict.would_change_it),
+        "remediation": [
+            {
+                "action": action.action,
+                "steps": list(action.steps),
+                "restores": _number(action.restores),
+                "weakens_pinning": action.weakens_pinning,
+            }
+            for action in remediation.actions
+        ],
+        "do_not": list(remediation.do_not),
+    }
+
+
+def _time(at: datetime | None) -> str | None:
+    return None if at is None else f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None else round(float(value), 4)

@@ -1,0 +1,229 @@
+"""Failures over time as lines: what is told apart, what is summed up, which moments are marked, and that in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from irkit.evidence import Evidence
+from irkit.render import moment, text
+from irkit.verdict import Verdict
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from irkit.failures import Failures
+
+__all__ = ["Line", "Mark", "Trend", "groups", "ratio_text", "trend"]
+
+ROLES = ("version", "platform", "region", "network")
+LINES = 5  # lines of their own; the rest is summed up as "others"
+POINTS = 400  # bins shown; more are summed up
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Failures and validations of some cohorts together, a number a bin; NaN where nothing was read."""
+
+    name: str
+    failures: NDArray[Any]
+    validations: NDArray[Any]
+
+    @property
+    def ratio(self) -> NDArray[Any]:
+        """The share that fails, a bin; NaN without validations."""
+        import numpy as np
+
+        ratio: NDArray[Any] = np.full(len(self.failures), np.nan)
+        np.divide(self.failures, self.validations, out=ratio, where=self.validations > 0)
+        return ratio
+
+    @property
+    def seen(self) -> bool:
+        """Whether any bin has a ratio."""
+        return bool((self.validations > 0).any())
+
+    @property
+    def excess(self) -> float:
+        """Failures over what the line's own quiet bins let expect; a release is quiet while nobody has it."""
+        import numpy as np
+
+        if not self.seen:
+            return 0.0
+        quiet = np.nanquantile(np.where(self.validations == 0, 0.0, self.ratio), 0.2)
+        return float(np.nansum(self.failures) - quiet * np.nansum(self.validations))
+
+    def mean(self, chosen: NDArray[Any]) -> float | None:
+        """The ratio of the chosen bins together; None where they have no validation."""
+        import numpy as np
+
+        whole = float(np.nansum(self.validations[chosen]))
+        return float(np.nansum(self.failures[chosen])) / whole if whole else None
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A moment worth a line across the picture. `kind`: `onset`, `notBefore` or `release`."""
+
+    at: datetime
+    what: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """What a picture of failures over time shows.
+
+    Attributes:
+        by: The role that is told apart; empty for everyone together.
+        starts: The bins' starts, datetime64, UTC.
+        step: The length of a bin.
+        lines: The most failures over their own baseline first.
+        validations: Of everyone, a bin.
+        marks: In order of time.
+        onset: When the failures began; None if unknown.
+    """
+
+    failures: Failures
+    by: str
+    starts: NDArray[Any]
+    step: timedelta
+    lines: tuple[Line, ...]
+    validations: NDArray[Any]
+    marks: tuple[Mark, ...]
+    onset: datetime | None
+
+    @property
+    def alt(self) -> str:
+        """The picture in words and numbers."""
+        import numpy as np
+
+        failures = self.failures
+        window = f"{moment(failures.start)} to {moment(failures.end)}"
+        said = [f"Line chart: share of pin validations of {text(failures.host)} that fail, {self.what}, {window}."]
+        before, after = np.zeros(len(self.starts), dtype=bool), np.ones(len(self.starts), dtype=bool)
+        if self.onset is not None:
+            onset = np.datetime64(self.onset.astimezone(UTC).replace(tzinfo=None), "s")
+            before = np.asarray(
+                self.starts + np.timedelta64(self.step) <= onset
+            )  # the bin with the onset in it is neither
+            after = np.asarray(self.starts >= onset)
+        for line in self.lines:
+            if self.onset is not None:
+                shown = f"{ratio_text(line.mean(before))} before the onset, {ratio_text(line.mean(after))} after"
+            else:
+                shown = f"{ratio_text(line.mean(after))} over the whole window"
+            if line.seen:
+                peak = int(np.nanargmax(line.ratio))
+                shown += f", highest {ratio_text(float(line.ratio[peak]))} at {str(self.starts[peak])[11:16]}"
+            said.append(f"{text(line.name, 60)}: {shown}.")
+        return " ".join(said + [f"Marked: {text(mark.what, 80)}, {moment(mark.at)}." for mark in self.marks])
+
+    @property
+    def what(self) -> str:
+        """What is told apart, in words."""
+        return f"by {self.by}" if self.by else "all together"
+
+
+def ratio_text(value: float | None) -> str:
+    """A ratio as `0.12 %` or `96.8 %`."""
+    if value is None:
+        return "no validations"
+    return f"{100 * value:.{2 if 0 < value < 0.01 else 1}f} %"
+
+
+def trend(source: Evidence | Failures, verdict: Verdict | None = None, by: str = "") -> Trend | None:
+    """What to show of failures over time; None when there are none.
+
+    Args:
+        source: Evidence, or its failures.
+        verdict: For the onset.
+        by: The role whose values are told apart; when left out the one that tells the failing best from the others.
+    """
+    evidence = source if isinstance(source, Evidence) else None
+    failures = source.failures if isinstance(source, Evidence) else source
+    if failures is None or not len(failures.times) or not failures.cohorts:
+        return None
+    by = by or _telling(failures)
+    width = -(-len(failures.times) // POINTS)
+    return Trend(
+        failures=failures,
+        by=by,
+        starts=failures.times[::width],
+        step=failures.step * width,
+        lines=tuple(_lines(failures, by, width)),
+        validations=_pack(failures.totals()[1], width),
+        marks=_marks(evidence, verdict, failures),
+        onset=verdict.onset if verdict is not None else None,
+    )
+
+
+def _telling(failures: Failures) -> str:
+    """The role that best tells the failing from the others: where most of the excess is in little of the traffic."""
+    import numpy as np
+
+    best, found = 0.0, ""
+    for role in ROLES:
+        lines = _lines(failures, role, 1, limit=1000) if role in failures.roles else []
+        excess = sum(max(line.excess, 0.0) for line in lines)
+        traffic = sum(float(np.nansum(line.validations)) for line in lines)
+        if len(lines) < 2 or not traffic:
+            continue
+        apart = sum(
+            abs(max(line.excess, 0.0) / (excess or 1.0) - float(np.nansum(line.validations)) / traffic)
+            for line in lines
+        )
+        if not found or apart > best + 0.05:  # of equals, the first
+            best, found = apart, role
+    return found
+
+
+def _pack(counts: NDArray[Any], width: int) -> NDArray[Any]:
+    """Sums of `width` bins each; NaN only where nothing was read in any of them."""
+    import numpy as np
+
+    filled = np.append(counts, np.full(-len(counts) % width, np.nan)).reshape(-1, width)
+    packed: NDArray[Any] = np.where(np.isnan(filled).all(axis=1), np.nan, np.nansum(filled, axis=1))
+    return packed
+
+
+def _lines(failures: Failures, by: str, width: int, limit: int = LINES) -> list[Line]:
+    """One line a value, those with the most failures over their own baseline first; the rest together."""
+    if not by:
+        return [Line("all", *(_pack(counts, width) for counts in failures.totals()))]
+
+    def line(name: str, chosen: Sequence[str]) -> Line:
+        return Line(name, *(_pack(counts, width) for counts in failures.select(**{by: chosen}).totals()))
+
+    values = {value or "(no value)": value for value in sorted({cohort[by] for cohort in failures.cohorts})}
+    lines = sorted((line(name, [value]) for name, value in values.items()), key=lambda item: -item.excess)
+    if len(lines) <= limit:
+        return lines
+    rest = [values[item.name] for item in lines[limit - 1 :]]
+    return [*lines[: limit - 1], line(f"{len(rest)} others", rest)]
+
+
+def _marks(evidence: Evidence | None, verdict: Verdict | None, failures: Failures) -> tuple[Mark, ...]:
+    """Moments within the window, at most six, in order of time."""
+    found = list[Mark]()
+    if verdict is not None and verdict.onset is not None:
+        found.append(Mark(verdict.onset, "failures begin", "onset"))
+    if evidence is not None:
+        begun = dict.fromkeys(c.chain.leaf.not_before for c in evidence.captures if c.trusted and len(c.chain))
+        found += [Mark(at, "served certificate's notBefore", "notBefore") for at in begun if at is not None]
+        dated = [(release.released, release.name) for release in evidence.releases]
+        found += [Mark(at, f"{name} released", "release") for at, name in dated if at is not None]
+    inside = [mark for mark in found if failures.start <= mark.at <= failures.end]
+    return tuple(sorted(inside[:6], key=lambda mark: mark.at))
+
+
+def groups(failures: Failures, role: str, limit: int = 8) -> dict[str, tuple[str, ...]]:
+    """A role's values by the name they are shown under: most failures first, those past the limit together."""
+    values = [str(value) for value in failures.by(role).index]
+    kept = values if len(values) <= limit else values[: limit - 1]
+    shown: dict[str, tuple[str, ...]] = {value or "(no value)": (value,) for value in kept}
+    if len(kept) < len(values):
+        shown[f"{len(values) - len(kept)} others"] = tuple(values[len(kept) :])
+    return shown

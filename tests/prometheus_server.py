@@ -1,0 +1,251 @@
+"""A real Prometheus on a free port, filled with history; and HTTP servers that misbehave."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+METRIC = "cert_pin_validation_total"
+Sample = tuple[Mapping[str, str], float, float]  # labels, seconds since 1970, value
+
+
+def label_text(labels: Mapping[str, str]) -> str:
+    """Labels as OpenMetrics writes them."""
+    escaped = {
+        name: value.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"') for name, value in labels.items()
+    }
+    return "{" + ",".join(f'{name}="{value}"' for name, value in escaped.items()) + "}"
+
+
+def openmetrics(samples: Iterable[Sample], metric: str = METRIC, kind: str = "counter") -> str:
+    """Samples as OpenMetrics text, which promtool backfills from."""
+    name = metric.removesuffix("_total") if kind == "counter" else metric
+    lines = [f"# TYPE {name} {kind}"]
+    lines += [f"{metric}{label_text(labels)} {value:g} {at:.3f}" for labels, at, value in samples]
+    return "\n".join([*lines, ""])
+
+
+@contextlib.contextmanager
+def prometheus(*texts: str, programs: tuple[str, str] = ("prometheus", "promtool")) -> Iterator[str]:
+    """Runs a Prometheus whose history is these OpenMetrics texts; gives its base URL."""
+    with tempfile.TemporaryDirectory(prefix="irkit-prometheus-") as name:
+        folder = Path(name)
+        (folder / "prometheus.yml").write_text("global: {scrape_interval: 1h}\n")
+        (folder / "data").mkdir()
+        for i, content in enumerate(texts):
+            dump = folder / f"{i}.om"
+            dump.write_text(content + "# EOF\n", encoding="utf-8")
+            backfill = [programs[1], "tsdb", "create-blocks-from", "openmetrics", str(dump), str(folder / "data")]
+            subprocess.run(backfill, check=True, capture_output=True)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        with (folder / "log").open("wb") as log:
+            server = subprocess.Popen(
+                [
+                    programs[0],
+                    f"--config.file={folder / 'prometheus.yml'}",
+                    f"--storage.tsdb.path={folder / 'data'}",
+                    "--storage.tsdb.retention.time=100y",
+                    f"--web.listen-address=127.0.0.1:{port}",
+                ],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            url = f"http://127.0.0.1:{port}"
+            _wait(server, url, folder / "log")
+            yield url
+        finally:
+            server.terminate()
+            server.wait(20)
+
+
+def _wait(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    for _ in range(300):
+        if server.poll() is not None:
+            raise RuntimeError(f"prometheus ended: {log.read_text(errors='replace')[-2000:]}")
+        with contextlib.suppress(urllib.error.URLError, ConnectionError):
+            urllib.request.urlopen(f"{url}/-/ready", timeout=1)
+            return
+        time.sleep(0.1)
+    raise RuntimeError(f"prometheus did not start: {log.read_text(errors='replace')[-2000:]}")
+
+
+START = datetime(2026, 11, 20, tzinfo=UTC)
+MINUTES = 480
+RELEASES = ("5.3.0", "5.4.0")
+REGIONS = ("eu", "us", "ap-south")
+TARGETS = ("10.0.0.1:9100", "10.0.0.2:9100")
+AWKWARD = (
+    'quo"te',
+    "apo's",
+    "back\\slash",
+    "new\nline",
+    "br{ace}s",
+    "x'} or vector(1) or up{a='",
+    '"} or vector(1)',
+    "ü€ 🙂",
+    "a.*b",
+    " ",
+    "${x}",
+    "\t|",
+)
+Ratio = Callable[[str, str, Any], Any]  # of a release and a region, at minutes
+
+
+def _counted(domain: str, ratio: Ratio, share: Ratio | None = None, level: float = 60.0) -> Iterator[Sample]:
+    """A counter per release, region and result: `level` validations a minute each, and the failures of `ratio`."""
+    minutes = np.arange(MINUTES)
+    rng = np.random.default_rng(sum(domain.encode()))
+    for release in RELEASES:
+        for region in REGIONS:
+            part = np.ones(MINUTES) if share is None else share(release, region, minutes)
+            validations = rng.poisson(level * part)
+            failures = rng.binomial(validations, np.clip(0.002 + ratio(release, region, minutes), 0, 1))
+            labels = {"domain": domain, "app_version": release, "region": region, "platform": "android"}
+            labels |= {"job": "gateway", "instance": TARGETS[0]}
+            for result, counts in (("success", validations - failures), ("failure", failures)):
+                total = counts.cumsum()
+                for minute in np.flatnonzero(total):  # a series is born with its first count
+                    yield labels | {"result": result}, START.timestamp() + 60 * int(minute), float(total[minute])
+
+
+def _exact() -> Iterator[Sample]:
+    """Counters whose increases are known by heart: 10 successes a minute at each target, and failures."""
+    for domain in ("steady.example", "reset.example", "gap.example", "born.example", "joined.example"):
+        for number, target in enumerate(TARGETS):
+            for result in ("success", "failure"):
+                labels = {"domain": domain, "app_version": "5.3.0", "region": "eu", "result": result}
+                labels |= {"job": "gateway", "instance": target}
+                value = 5000.0 if result == "success" else 40.0
+                for minute in range(MINUTES):
+                    value += 10 if result == "success" else 1
+                    if domain == "reset.example" and number == 0 and minute == 200:
+                        value = 10 if result == "success" else 1  # restarted, then counted one minute
+                    if domain == "gap.example" and 300 <= minute < 307:
+                        continue
+                    if domain == "born.example" and result == "failure":
+                        if minute < 150:
+                            continue
+                        value = 74.0 + minute - 150  # 74 failures before it was first read
+                    if domain == "joined.example" and number == 1 and minute < 100:
+                        continue  # counted for hours before it was first read
+                    yield labels, START.timestamp() + 60 * minute, value
+
+
+def _awkward() -> Iterator[Sample]:
+    for number, value in enumerate(AWKWARD):
+        for minute in range(30):
+            for result in ("success", "failure"):
+                labels = {"domain": value, "app_version": value, "region": "eu", "result": result, "instance": "a"}
+                yield labels, START.timestamp() + 60 * minute, float((number + 1) * minute)
+
+
+def _adoption(release: str, _region: str, minutes: Any) -> Any:
+    new = np.clip((minutes - 180) / 240, 0, 0.9)
+    return new if release == "5.4.0" else 1 - new
+
+
+def scenarios() -> str:
+    """Eight hours of one incident a domain, as OpenMetrics."""
+    steps: dict[str, Ratio] = {
+        "quiet.example": lambda _v, _r, m: np.zeros(len(m)),
+        "step.example": lambda release, _r, m: (m >= 200) * (release == "5.3.0") * 0.9,
+        "blip.example": lambda _v, region, m: ((m >= 300) & (m < 345)) * (region == "ap-south") * 0.3,
+        "recurring.example": lambda _v, region, m: (m % 90 >= 80) * (region == "eu") * 0.3,
+    }
+    samples = [sample for domain, ratio in steps.items() for sample in _counted(domain, ratio)]
+    samples += _counted("ramp.example", lambda release, _r, m: (release == "5.4.0") * np.ones(len(m)), _adoption)
+    both: Ratio = lambda release, region, m: np.maximum(  # noqa: E731 - one line among others
+        (release == "5.4.0") * 1.0, ((m >= 100) & (m < 140)) * (region == "ap-south") * 0.5
+    )
+    samples += _counted("two.example", both, _adoption)
+    samples += _counted("low.example", lambda _v, region, m: (m >= 200) * (region == "us") * 1.0, level=0.5)
+    samples += [*_exact(), *_awkward()]
+    return openmetrics(sorted(samples, key=lambda sample: sorted(sample[0].items())))
+
+
+@pytest.fixture(scope="session")
+def history(tool: Callable[..., str]) -> Iterator[str]:
+    """The base URL of a Prometheus that holds `scenarios()`."""
+    with prometheus(scenarios(), programs=(tool("prometheus"), tool("promtool"))) as url:
+        yield url
+
+
+Reply = Callable[[BaseHTTPRequestHandler], None]
+
+
+class FaultServer(ThreadingHTTPServer):
+    """An HTTP server on loopback that does what `reply` says with each request, and remembers the requests.
+
+    Attributes:
+        requests: Method, path, headers and body of each request.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, reply: Reply) -> None:
+        self.requests: list[tuple[str, str, dict[str, str], bytes]] = []
+        self.stop = threading.Event()
+
+        class Handler(BaseHTTPRequestHandler):
+            def handle_any(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                owner.requests.append((self.command, self.path, dict(self.headers.items()), body))
+                self.close_connection = True
+                with contextlib.suppress(OSError):
+                    reply(self)
+
+            do_GET = do_POST = handle_any  # noqa: N815 - the names http.server asks for
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        owner = self
+        super().__init__(("127.0.0.1", 0), Handler)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+def send(handler: BaseHTTPRequestHandler, status: int, body: bytes, **headers: str) -> None:
+    """A whole answer."""
+    handler.send_response(status)
+    handler.send_header("Content-Length", str(len(body)))
+    for name, value in headers.items():
+        handler.send_header(name.replace("_", "-"), value)
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
+@pytest.fixture
+def fault() -> Iterator[Callable[[Reply], FaultServer]]:
+    """`fault(reply)` starts an HTTP server; all are closed after the test."""
+    servers: list[FaultServer] = []
+
+    def start(reply: Reply) -> FaultServer:
+        server = FaultServer(reply)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        return server
+
+    yield start
+    for server in servers:
+        server.stop.set()
+        server.shutdown()
+        server.server_close()

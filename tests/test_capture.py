@@ -1,0 +1,405 @@
+"""capture and capture_all against real servers: what must come back, byte for byte, and that nothing hangs."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import forge
+import pytest
+import zoo
+from cryptography.hazmat.primitives.asymmetric import ec, mldsa
+from forge import Identity
+from OpenSSL import SSL
+from zoo import CA, EC, ROOT, RSA, context, ders, local, within
+
+from irkit.capture import capture, capture_all
+from irkit.chain import CaptureFailure, Chain
+from irkit.errors import CaptureError, InputError
+
+OTHER_KEY = forge.make_key()
+
+
+def reshuffled(*ders: bytes) -> Identity:
+    """EC's leaf and key with other certificates above it."""
+    from cryptography import x509
+
+    return Identity(EC.x509, EC.key, tuple(x509.load_der_x509_certificate(der) for der in ders))
+
+
+STRANGER = forge.self_signed("stranger.test").certificate.der
+CA_DER = CA.certificate.der
+
+# Served by a real TLS library; OpenSSL's client sees them too.
+PRESENTED = {
+    "two certificates": EC,
+    "RSA": RSA,
+    "RSA 4096 leaf signed by EC": CA.issue("rsa4096.test", key=forge.make_key("rsa4096")),
+    "P-384": CA.issue("p384.test", key=forge.make_key("ec384")),
+    "Ed25519": CA.issue("ed25519.test", key=forge.make_key("ed25519")),
+    "Ed448": CA.issue("ed448.test", key=forge.make_key("ed448")),
+    "self-signed": forge.self_signed("self.test"),
+    "expired": CA.issue("old.test", not_before=forge.EPOCH.replace(year=2020), days=1),
+    "not yet valid": CA.issue("soon.test", not_before=forge.EPOCH.replace(year=2030)),
+    "root included": reshuffled(CA_DER, ROOT.certificate.der),
+    "wrong order, duplicates and strangers": reshuffled(ROOT.certificate.der, CA_DER, CA_DER, STRANGER, CA_DER),
+    "no intermediate": Identity(EC.x509, EC.key),
+}
+
+
+@pytest.mark.parametrize("sweep", [False, True], ids=["handshake", "hello"])
+@pytest.mark.parametrize("maximum", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
+@pytest.mark.parametrize("identity", PRESENTED.values(), ids=PRESENTED)
+def test_the_chain_is_as_openssl_shows_it(identity: Identity, maximum: ssl.TLSVersion, sweep: bool) -> None:
+    with zoo.python_tls(context(identity, maximum)) as port:
+        chain = local(port, sweep=sweep)
+        assert ders(chain) == zoo.s_client(port) == ders(identity.chain)
+    assert chain.obtained.possession == "proven"
+    assert chain.obtained.how == ("hello" if sweep else "handshake")
+    assert chain.obtained.protocol == ("TLSv1.2" if maximum == ssl.TLSVersion.TLSv1_2 else "TLSv1.3")
+    assert chain.obtained.findings == ()
+
+
+S_SERVERS = {
+    "TLS 1.0": (RSA, ["-tls1", "-cipher", "ALL:@SECLEVEL=0"], "TLSv1", "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA"),
+    "TLS 1.1": (EC, ["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"], "TLSv1.1", "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA"),
+    "DHE": (RSA, ["-tls1_2", "-cipher", "DHE-RSA-AES128-GCM-SHA256"], "TLSv1.2", "TLS_DHE_RSA_WITH_AES_128_GCM_SHA256"),
+    "RSA key exchange": (RSA, ["-tls1_2", "-cipher", "AES128-SHA"], "TLSv1.2", "TLS_RSA_WITH_AES_128_CBC_SHA"),
+    "ChaCha20": (EC, ["-ciphersuites", "TLS_CHACHA20_POLY1305_SHA256"], "TLSv1.3", "TLS_CHACHA20_POLY1305_SHA256"),
+    "AES 128": (EC, ["-ciphersuites", "TLS_AES_128_GCM_SHA256"], "TLSv1.3", "TLS_AES_128_GCM_SHA256"),
+    "HelloRetryRequest": (EC, ["-groups", "P-384"], "TLSv1.3", "TLS_AES_256_GCM_SHA384"),
+    "P-256 only": (EC, ["-groups", "P-256"], "TLSv1.3", "TLS_AES_256_GCM_SHA384"),
+    "client certificate, 1.3": (EC, ["-Verify", "1"], "TLSv1.3", "TLS_AES_256_GCM_SHA384"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sweep", [False, True], ids=["handshake", "hello"])
+@pytest.mark.parametrize("name", S_SERVERS)
+def test_old_and_odd_openssl_servers(tmp_path: Path, name: str, sweep: bool) -> None:
+    identity, arguments, protocol, cipher = S_SERVERS[name]
+    with zoo.s_server(tmp_path, identity, *arguments) as port:
+        chain = local(port, sweep=sweep)
+        assert ders(chain) == zoo.s_client(port) == ders(identity.chain)
+    assert chain.obtained.protocol == protocol
+    if not sweep:  # the short handshake has its own preference
+        assert chain.obtained.cipher == cipher
+    expected = "unproven" if sweep and "_RSA_WITH_AES_128_CBC_SHA" in cipher and "DHE" not in cipher else "proven"
+    assert chain.obtained.possession == expected
+
+
+def test_a_client_certificate_demanded_in_tls_12_keeps_the_chain(tmp_path: Path) -> None:
+    with zoo.s_server(tmp_path, EC, "-tls1_2", "-Verify", "1") as port:
+        chain = local(port)
+    assert ders(chain) == ders(EC.chain)
+    assert (chain.obtained.how, chain.obtained.possession) == ("hello", "proven")
+    assert "the server asked for a client certificate" in chain.obtained.findings
+    assert "handshake_failure" in chain.obtained.attempts[0].reason
+
+
+def test_a_client_certificate_is_presented(tmp_path: Path) -> None:
+    certificate, key = CA.issue("me.test").write(tmp_path, "me")
+    with zoo.s_server(tmp_path, EC, "-tls1_2", "-Verify", "1") as port:
+        chain = local(port, client_certificate=(str(certificate), str(key)))
+        assert (chain.obtained.how, chain.obtained.possession) == ("handshake", "proven")
+        with pytest.raises(InputError, match="no client certificate or key"):
+            local(port, client_certificate=(str(certificate), str(tmp_path / "absent")))
+        with pytest.raises(InputError, match="can't use the client certificate"):
+            local(port, client_certificate=(str(key), str(certificate)))
+
+
+@pytest.mark.parametrize("suite", ["TLS_AES_128_CCM_SHA256", "TLS_AES_128_CCM_8_SHA256"])
+def test_suites_that_openssl_s_client_does_not_offer(tmp_path: Path, suite: str) -> None:
+    with zoo.s_server(tmp_path, EC, "-ciphersuites", suite, "-cipher", "ALL:@SECLEVEL=0", "-no_tls1_2") as port:
+        chain = local(port)
+    assert ders(chain) == ders(EC.chain)
+    assert (chain.obtained.how, chain.obtained.cipher, chain.obtained.possession) == ("hello", suite, "proven")
+    assert "handshake_failure" in chain.obtained.attempts[0].reason
+
+
+def test_a_leaf_on_a_rare_curve(tmp_path: Path) -> None:
+    rare = CA.issue("rare.test", key=ec.generate_private_key(ec.BrainpoolP256R1()))
+    with zoo.s_server(tmp_path, rare, "-tls1_2") as port:
+        chain = local(port)
+    assert ders(chain) == ders(rare.chain)
+    assert chain.obtained.possession == "proven"
+
+
+def test_a_path_that_cuts_long_hellos() -> None:
+    served = context(EC)
+
+    def serve(connection: socket.socket) -> None:
+        if len(connection.recv(2000, socket.MSG_PEEK)) < 600:
+            with served.wrap_socket(connection, server_side=True) as tls:
+                tls.recv(10)
+        else:
+            zoo.resetting(connection)
+
+    with zoo.raw(serve) as port:
+        chain = local(port)
+    assert ders(chain) == ders(EC.chain)
+    assert (chain.obtained.how, chain.obtained.possession) == ("hello", "proven")
+    assert chain.obtained.attempts[0].reason == "the server reset the connection"
+
+
+def test_the_stapled_ocsp_response_is_kept(tmp_path: Path) -> None:
+    response = tmp_path / "ocsp.der"
+    response.write_bytes(ocsp_response())
+    for version in ("-tls1_2", "-tls1_3"):
+        with zoo.s_server(tmp_path, EC, version, "-status_file", str(response)) as port:
+            for sweep in (False, True):
+                assert local(port, sweep=sweep).obtained.ocsp == response.read_bytes()
+
+
+def ocsp_response() -> bytes:
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.x509 import ocsp
+
+    builder = ocsp.OCSPResponseBuilder().add_response(
+        cert=EC.x509, issuer=CA.x509, algorithm=hashes.SHA256(), cert_status=ocsp.OCSPCertStatus.GOOD,
+        this_update=forge.EPOCH, next_update=None, revocation_time=None, revocation_reason=None,
+    ).responder_id(ocsp.OCSPResponderEncoding.HASH, CA.x509)  # fmt: skip
+    return builder.sign(CA.key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+
+
+def test_rsa_or_ecdsa_on_request_of_a_server_that_has_both(tmp_path: Path) -> None:
+    one, two = EC.write(tmp_path, "ec"), RSA.write(tmp_path, "rsa")
+
+    def blocks(port: int) -> str:
+        lines = "".join(f"ssl_certificate {cert}; ssl_certificate_key {key};\n" for cert, key in (one, two))
+        return f"server {{ listen 127.0.0.1:{port} ssl; {lines} ssl_protocols TLSv1.2 TLSv1.3; }}"
+
+    with zoo.nginx(tmp_path, blocks) as port:
+        for maximum in ("TLSv1.2", "TLSv1.3"):
+            assert ders(local(port, key_type="rsa", maximum=maximum)) == ders(RSA.chain)
+            assert ders(local(port, key_type="ecdsa", maximum=maximum)) == ders(EC.chain)
+        assert ders(local(port)) == zoo.s_client(port)
+
+
+def test_the_server_name_chooses_the_chain(tmp_path: Path) -> None:
+    one, two = EC.write(tmp_path, "ec"), RSA.write(tmp_path, "rsa")
+
+    def blocks(port: int) -> str:
+        return "".join(
+            f"server {{ listen 127.0.0.1:{port} ssl {extra}; server_name {name}; ssl_certificate {cert}; "
+            f"ssl_certificate_key {key}; }}\n"
+            for name, extra, (cert, key) in (("_", "default_server", one), ("rsa.test", "", two))
+        )
+
+    with zoo.nginx(tmp_path, blocks) as port:
+        connect = f"127.0.0.1:{port}"
+        by_name = capture("rsa.test", connect=connect)
+        assert (ders(by_name), by_name.obtained.server_name) == (ders(RSA.chain), "rsa.test")
+        assert by_name.obtained.address == connect
+        without = capture("rsa.test", server_name=None, connect=connect)
+        assert (ders(without), without.obtained.server_name) == (ders(EC.chain), None)
+        assert ders(capture("rsa.test", server_name="other.test", connect=connect)) == ders(EC.chain)
+        assert capture("127.0.0.1", port).obtained.server_name is None
+        assert capture("a.test", server_name="127.0.0.1", connect=connect).obtained.server_name is None
+        assert ders(capture("rsa.test.", connect=connect)) == ders(RSA.chain)
+
+
+def test_alpn_is_offered_on_request() -> None:
+    served = context(EC)
+    served.set_alpn_protocols(["h2", "http/1.1"])
+    with zoo.python_tls(served) as port:
+        assert local(port).obtained.alpn == ""
+        for sweep in (False, True):
+            for maximum in ("TLSv1.2", "TLSv1.3"):
+                assert local(port, alpn=("h2",), sweep=sweep, maximum=maximum).obtained.alpn == "h2"
+
+
+def test_minimum_and_maximum_protocol_hold() -> None:
+    with zoo.python_tls(context(EC, ssl.TLSVersion.TLSv1_2)) as port:
+        assert local(port, maximum="TLSv1.2").obtained.protocol == "TLSv1.2"
+        with pytest.raises(CaptureError, match="protocol_version"):
+            local(port, minimum="TLSv1.3")
+
+
+@pytest.mark.parametrize("kind", [mldsa.MLDSA44PrivateKey, mldsa.MLDSA65PrivateKey, mldsa.MLDSA87PrivateKey])
+def test_post_quantum_keys(tmp_path: Path, kind: Any) -> None:
+    identity = forge.self_signed("pq.test", key=kind.generate())
+    _, key = identity.write(tmp_path, "pq")
+    served = SSL.Context(SSL.TLS_SERVER_METHOD)
+    served.use_certificate(identity.x509)
+    served.use_privatekey_file(str(key))
+    with zoo.pyopenssl(served) as port:
+        for sweep in (False, True):
+            chain = local(port, sweep=sweep)
+            assert ders(chain) == ders(identity.chain)
+            assert chain.obtained.possession == "proven"
+            assert chain.obtained.signature_scheme.startswith("mldsa")
+
+
+JUNK = b"\x30\x82\x00\x04junk"
+BER = b"\x30\x80" + EC.certificate.der[4:] + b"\0\0"
+BIG = CA.issue(*(f"name-{n}.big-chain.example" for n in range(3000)))
+MODERN = {
+    "junk leaf": [JUNK],
+    "one junk certificate in the tail": [*ders(EC.chain), JUNK],
+    "indefinite length": [BER, CA_DER],
+    "trailing bytes": [EC.certificate.der + b"more"],
+    "empty certificate": [EC.certificate.der, b""],
+    "over 100 kB": [EC.certificate.der, *ders(BIG.chain) * 2],
+    "a certificate of 1 MB": [EC.certificate.der, bytes(2**20)],
+    "300 certificates": [EC.certificate.der] + [CA_DER] * 299,
+}
+
+
+@pytest.mark.parametrize("kind", [zoo.tls12, zoo.tls13], ids=["1.2", "1.3"])
+@pytest.mark.parametrize("presented", MODERN.values(), ids=MODERN)
+def test_what_openssl_refuses_is_captured_all_the_same(kind: Callable[..., zoo.Serve], presented: list[bytes]) -> None:
+    with zoo.raw(kind(presented, EC.key)) as port:
+        for sweep in (False, True):
+            chain = local(port, sweep=sweep)
+            assert ders(chain) == presented
+            assert chain.obtained.possession == ("unproven" if chain.leaf.pin is None else "proven")
+
+
+@pytest.mark.parametrize("kind", [zoo.tls12, zoo.tls13], ids=["1.2", "1.3"])
+@pytest.mark.parametrize("key", [OTHER_KEY, RSA.key], ids=["another key", "a key of another kind"])
+def test_a_server_without_the_leaf_s_key_is_told(kind: Callable[..., zoo.Serve], key: Any) -> None:
+    presented = ders(EC.chain)
+    with zoo.raw(kind(presented, key)) as port:
+        for sweep in (False, True):
+            chain = local(port, sweep=sweep)
+            assert ders(chain) == presented
+            assert chain.obtained.possession == "disproven"
+            assert any("disproven" in finding for finding in chain.obtained.findings)
+            assert chain.obtained.how == "hello"
+
+
+@pytest.mark.parametrize("kind", [zoo.tls12, zoo.tls13], ids=["1.2", "1.3"])
+def test_a_server_that_leaves_after_certificate_keeps_its_chain(kind: Callable[..., zoo.Serve]) -> None:
+    with zoo.raw(kind(ders(EC.chain))) as port:
+        chain = local(port)
+    assert ders(chain) == ders(EC.chain)
+    assert chain.obtained.possession == "unproven"
+    assert chain.obtained.attempts[0].reason == "the server closed the connection"
+
+
+def test_an_alert_after_certificate_keeps_the_chain() -> None:
+    with zoo.raw(zoo.tls12(ders(EC.chain), then=zoo.records(b"\x02\x50", 21))) as port:
+        chain = local(port)
+    assert ders(chain) == ders(EC.chain)
+    assert chain.obtained.attempts[0].reason == "the server sent the alert internal_error"
+
+
+def test_limits_cut_with_a_finding() -> None:
+    many = [EC.certificate.der] + [CA_DER] * 99
+    for kind in (zoo.tls12, zoo.tls13):
+        with zoo.raw(kind(many, EC.key)) as port:
+            few = local(port, max_certificates=10)
+            assert ders(few) == many[:10]
+            assert "kept the first 10 certificates, the rest is cut" in few.obtained.findings
+            short = local(port, max_bytes=20000)
+            assert 10 < len(short) < 100
+            assert ders(short) == many[: len(short)]
+            assert any("stopped reading after 20000 bytes" in finding for finding in short.obtained.findings)
+
+
+def test_a_malformed_list_keeps_what_is_whole() -> None:
+    body = zoo.vector(EC.certificate.der, 3) + b"\x00\xff\xff" + b"short"
+    with zoo.raw(zoo.tls12([], EC.key, certificate=zoo.message(11, zoo.vector(body, 3)))) as port:
+        chain = local(port)
+    assert ders(chain) == [EC.certificate.der]
+    assert "Certificate breaks off after 1 whole certificates" in chain.obtained.findings
+
+
+SERVER_HELLO_ONLY = zoo.records(zoo.message(2, b"\3\3" + bytes(32) + b"\0\xc0\x2b\0"))
+USELESS = {
+    "plain HTTP": (zoo.replying(b"HTTP/1.1 400 Bad Request\r\n\r\n<p>"), "not TLS but plain HTTP: HTTP/1.1 400"),
+    "SSH": (zoo.answering(b"SSH-2.0-OpenSSH_9.2\r\n"), "not TLS but SSH: SSH-2.0-OpenSSH_9.2"),
+    "SMTP": (zoo.answering(b"220 mx.test ESMTP\r\n"), "not TLS but SMTP or FTP: 220 mx.test"),
+    "a hostile banner": (zoo.answering(b"220 \x1b[2Jgone\r\n"), r"not TLS but SMTP or FTP: 220 \\u\{1b\}\[2Jgone"),
+    "binary garbage": (zoo.replying(bytes(range(200, 256))), "not TLS: bytes c8c9cacb"),
+    "alert": (zoo.replying(zoo.records(b"\x02\x28", 21)), "the server sent the alert handshake_failure"),
+    "silence": (zoo.silent, "the server said nothing within the deadline"),
+    "drip": (zoo.dripping, "the server did not finish within the deadline"),
+    "reset": (zoo.resetting, "the server reset the connection"),
+    "close": (zoo.replying(b""), "the server closed the connection"),
+    "endless": (zoo.endless, "stopped reading after|within the deadline|too many warn alerts"),
+    "endless plain text": (zoo.answering(b"x" * 10_000_000), "not TLS: xxxx"),
+    "huge record": (zoo.replying(b"\x16\3\3\xff\xff" + bytes(70000)), "malformed TLS message: a record of 65535 bytes"),
+    "no certificate": (zoo.tls12([], EC.key), "Certificate holds no certificate"),
+    "no Certificate": (
+        zoo.tls12([], EC.key, certificate=b""), "OpenSSL gave up: unexpected message|presented no certificate"
+    ),
+    "closed after ServerHello": (zoo.replying(SERVER_HELLO_ONLY), "the server closed the connection|reset"),
+    "truncated ServerHello": (zoo.replying(zoo.records(zoo.message(2, b"\3\3"))), "a malformed TLS message: truncated"),
+    "encrypted without a key": (
+        zoo.replying(zoo.records(bytes(100), 23)), "a malformed TLS message: application data before the handshake"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("serve", "reason"), USELESS.values(), ids=USELESS)
+def test_a_useless_server_is_one_line_of_reason(serve: zoo.Serve, reason: str) -> None:
+    with zoo.raw(serve) as port:
+        with pytest.raises(CaptureError, match=reason) as raised:
+            within(20, lambda: local(port, deadline=1))
+        assert raised.value.hint
+        (failure,) = within(20, lambda: capture_all("127.0.0.1", port, deadline=1, vantage="office"))
+    assert isinstance(failure, CaptureFailure)
+    assert (failure.where, failure.vantage) == (f"127.0.0.1:{port}", "office")
+    assert failure.attempts
+    assert failure.at is not None
+    assert failure.hint
+    assert "\n" not in failure.reason
+    assert failure.reason.isprintable()
+
+
+BAD_CALLS: list[dict[str, Any]] = [
+    {"host": ""}, {"port": 0}, {"port": 70000}, {"deadline": 0}, {"deadline": float("nan")}, {"connect": "a:b:c"},
+    {"connect": "host:99999"}, {"connect": ":443"}, {"proxy": "https://x:1"}, {"proxy": "nonsense"},
+    {"proxy": "http://user:secret@127.0.0.1:1"}, {"proxy": "user:secret@127.0.0.1:1"},
+    {"proxy": "http://u:secret@[x"}, {"proxy": "http://x:1", "proxy_auth_env": "NO_SUCH_VARIABLE"},
+    {"starttls": "gopher"}, {"key_type": "dsa"}, {"minimum": "SSLv3"}, {"minimum": "TLSv1.3", "maximum": "TLSv1.2"},
+    {"host": "a.test:443"}, {"host": "https://a.test/"}, {"host": "me@a.test"}, {"alpn": ("",)}, {"alpn": ("é",)},
+    {"max_bytes": 0}, {"max_certificates": 0}, {"server_name": "a b"}, {"server_name": ""}, {"server_name": "x\r\ny"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", BAD_CALLS, ids=str)
+def test_a_wrong_call_says_what_to_do(arguments: dict[str, Any]) -> None:
+    for call in (capture, capture_all):
+        with pytest.raises(InputError) as raised:
+            call(**{"host": "127.0.0.1", "port": 1, **arguments})
+        assert raised.value.hint
+        assert "secret" not in str(raised.value)
+
+
+def test_captures_in_parallel_do_not_mix_up_their_keys() -> None:
+    """One context serves all handshakes; each must decrypt with its own secret."""
+    with zoo.python_tls(context(EC)) as one, zoo.python_tls(context(RSA)) as two:
+        found: dict[int, list[Chain]] = {one: [], two: []}
+        threads = [
+            threading.Thread(target=lambda port=port: found[port].append(local(port)))  # type: ignore[misc]  # default
+            for port in (one, two) * 12
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert set(found[one]) == {EC.chain}
+    assert set(found[two]) == {RSA.chain}
+    assert len(found[one]) == len(found[two]) == 12
+
+
+def test_what_was_asked_and_agreed_is_all_there() -> None:
+    with zoo.python_tls(context(EC)) as port:
+        chain = capture("ec.test", connect=f"127.0.0.1:{port}", vantage="office")
+    obtained = replace(chain.obtained, at=None, duration=0.0)
+    assert chain.obtained.at is not None
+    assert chain.obtained.at.utcoffset() is not None
+    assert chain.obtained.duration > 0
+    assert obtained == replace(
+        obtained, how="handshake", where=f"ec.test:443 at 127.0.0.1:{port}", host="ec.test", port=443,
+        server_name="ec.test", address=f"127.0.0.1:{port}", protocol="TLSv1.3", cipher="TLS_AES_256_GCM_SHA384",
+        signature_scheme="ecdsa_secp256r1_sha256", alpn="", possession="proven", ocsp=None, attempts=(), findings=(),
+        vantage="office", proxy="", starttls="",
+    )  # fmt: skip

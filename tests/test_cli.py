@@ -1,0 +1,135 @@
+"""The command line and the public names: thin, documented, and the same as the library."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import irkit
+from irkit import errors
+from irkit.cli import main, parser
+from irkit.verdict import EXIT_CODES
+
+PUBLIC = {
+    "Acceptance", "Certificate", "Chain", "Evidence", "Failures", "Finding", "Incident", "IrkitError", "Missing", "Pin",
+    "PinUpdate", "Release", "Strategy", "TrustStore", "Verdict", "__version__", "accepts", "begin", "capture",
+    "capture_all", "check_pins", "check_update", "classify", "diff", "explain_pin", "finish_run", "gather",
+    "gather_chains", "gather_failures", "gather_pins", "keep", "load_chain", "load_evidence", "load_failures",
+    "load_incident", "load_inventory", "load_release", "load_trust", "new_backup", "onsets", "open_run",
+    "pinned_session", "pins_as", "query_failures", "remedies", "save_evidence", "sign_update", "triage", "verify",
+}  # fmt: skip
+
+
+def test_the_public_names_are_these() -> None:
+    assert set(irkit.__all__) >= PUBLIC
+    for name in irkit.__all__:
+        assert getattr(irkit, name) is not None
+    assert set(irkit.__all__) <= set(dir(irkit))
+
+
+def test_a_function_is_not_hidden_by_the_module_of_its_name() -> None:
+    import irkit.capture
+    import irkit.classify
+    import irkit.diff
+    import irkit.gather
+
+    for function in (irkit.capture, irkit.classify, irkit.diff, irkit.gather):
+        assert callable(function)
+    with pytest.raises(AttributeError):
+        irkit.no_such_name  # noqa: B018 - reading it is the test
+
+
+def commands(top: argparse.ArgumentParser, name: str = "irkit") -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    yield name, top
+    for action in top._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for sub, command in action.choices.items():
+                yield from commands(command, f"{name} {sub}")
+
+
+@pytest.mark.parametrize(("name", "command"), list(commands(parser())))
+def test_every_command_says_what_it_is_for(name: str, command: argparse.ArgumentParser) -> None:
+    assert command.description, name
+    own = (action for action in command._actions if not isinstance(action, argparse._SubParsersAction))
+    assert all(action.help for action in own), name
+
+
+def test_the_help_gives_every_exit_code() -> None:
+    epilog = parser().epilog or ""
+    for verdict, code in EXIT_CODES.items():
+        assert f"{code} {verdict}" in epilog
+    for error in (errors.InputError, errors.RunError, errors.DeadlineError):
+        assert f"{error.exit_code} " in epilog
+
+
+def test_capture_prints_the_chain_as_text_pem_or_json(
+    tls_server: Callable[..., Any], capsys: Any, tmp_path: Path
+) -> None:
+    import forge
+
+    identity = forge.root().issue("localhost")
+    port = tls_server(identity).address.rpartition(":")[2]
+    assert main(["capture", f"127.0.0.1:{port}", "--server-name", "localhost"]) == 0
+    assert str(identity.certificate.pin) in capsys.readouterr().out
+    assert main(["capture", f"127.0.0.1:{port}", "--pem"]) == 0
+    assert capsys.readouterr().out.strip() == identity.chain.pem().strip()
+    assert main(["capture", f"127.0.0.1:{port}", "--json"]) == 0
+    (tmp_path / "chain.json").write_text(capsys.readouterr().out)
+    assert irkit.load_chain(tmp_path / "chain.json") == identity.chain
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["capture", "127.0.0.1:1"], 3, "hint:"),
+        (["capture", "127.0.0.1:x"], 2, "no usable port"),
+        (["triage"], 2, "wants an incident file or --replay"),
+        (["triage", "a.toml", "--replay", "b"], 2, "one of them"),
+        (["triage", "a.toml", "--deadline", "-1"], 2, "deadline"),
+        (["triage", "--replay", "nowhere"], 2, "no evidence"),
+    ],
+)
+def test_a_failure_is_one_line_a_hint_and_its_exit_code(
+    arguments: list[str], code: int, says: str, capsys: Any
+) -> None:
+    assert main(arguments) == code
+    said = capsys.readouterr().err
+    assert says in said
+    assert "Traceback" not in said
+    assert said.startswith("irkit: ")
+
+
+def test_a_hostile_argument_is_shown_harmlessly(capsys: Any) -> None:
+    assert main(["triage", "\x1b[2Jno.toml"]) == 2
+    assert "\x1b" not in capsys.readouterr().err
+
+
+def test_the_core_alone_says_what_to_install_for_more() -> None:
+    """As it is where pandas is not installed: the import of it fails."""
+    script = (
+        "import sys\n"
+        "sys.modules['pandas'] = sys.modules['numpy'] = None\n"
+        "import irkit\n"
+        "try:\n    irkit.query_failures\n"
+        "except irkit.IrkitError as error:\n    print(error.hint)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert "irkit[workbench]" in done.stdout, done.stderr
+
+
+def test_errors_carry_a_message_a_hint_and_an_exit_code() -> None:
+    for name in errors.__all__:
+        error = getattr(errors, name)("what happened", "what to do")
+        assert str(error) == "what happened — what to do"
+        assert error.exit_code in (2, 3, 4)
+    drawn = errors.__doc__ or ""
+    for name in errors.__all__:
+        assert name in drawn, "the tree in the module's docstring has every error"
+    assert json.dumps(str(errors.IrkitError("only this"))) == '"only this"'

@@ -1,0 +1,397 @@
+"""Failures from a real Prometheus, and from servers that misbehave."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import ssl
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from forge import Identity, make_key, root
+from prometheus_server import AWKWARD, METRIC, MINUTES, START, FaultServer, Reply, send
+from series import GOOD, MINUTE, SHORT, body, counter
+
+from irkit import transport
+from irkit.errors import InputError, MetricsError
+from irkit.failures import Failures, Labels
+from irkit.metrics import label_names, load_failures, metric_names, query_failures
+
+Fault = Callable[[Reply], FaultServer]
+END = START + (MINUTES - 1) * MINUTE
+WINDOW: dict[str, Any] = {"start": START + 15 * MINUTE, "end": END}
+
+
+def at(failures: Failures, minute: int) -> int:
+    """The bin that ends with the sample of this minute."""
+    return int((START + (minute - 1) * MINUTE - failures.start) / failures.step)
+
+
+# --- a real Prometheus ------------------------------------------------------------------------------------------------
+
+
+def test_counts_are_the_counters_increases(history: str) -> None:
+    found = query_failures(history, "steady.example", **WINDOW)
+    assert found.cohorts == ({"version": "5.3.0", "region": "eu"},)
+    assert (found.failures == 2).all()  # one a minute at each of two targets
+    assert (found.validations == 22).all()
+    assert found.reasons == {"failure": 928.0, "success": 9280.0}
+    assert (found.start, found.end, found.step) == (WINDOW["start"], END, MINUTE)
+    assert found.times.dtype == np.dtype("datetime64[s]")
+
+
+def test_a_restart_loses_and_invents_nothing(history: str) -> None:
+    found = query_failures(history, "reset.example", **WINDOW)
+    assert (found.failures == 2).all()
+    assert (found.validations == 22).all()
+    assert any("10.0.0.1:9100 began anew at 2026-11-20 03:19" in finding for finding in found.findings)
+
+
+def test_a_scrape_gap_is_a_gap_and_its_counts_stand_after_it(history: str) -> None:
+    found = query_failures(history, "gap.example", **WINDOW)
+    gap = slice(at(found, 300), at(found, 307))
+    assert np.isnan(found.failures[0, gap]).all()
+    assert np.isnan(found.series().ratio.iloc[gap]).all()
+    assert found.failures[0, at(found, 307)] == 2 * 8
+    assert np.nansum(found.failures) == 2 * len(found.times)
+    assert any("no samples at all from 2026-11-20 04:59 UTC to 2026-11-20 05:06 UTC" in f for f in found.findings)
+
+
+def test_a_series_born_at_74_is_74_failures(history: str) -> None:
+    found = query_failures(history, "born.example", **WINDOW)
+    assert found.failures[0, at(found, 149)] == 0
+    assert found.failures[0, at(found, 150)] == 2 * 74
+    assert found.failures[0, at(found, 151)] == 2
+
+
+def test_a_target_that_counted_long_before_it_was_read_brings_no_burst(history: str) -> None:
+    found = query_failures(history, "joined.example", **WINDOW)
+    assert found.failures.max() == 2
+    assert any("what it counted before is left out" in finding for finding in found.findings)
+
+
+@pytest.mark.parametrize("value", AWKWARD)
+def test_awkward_label_values_are_looked_for_and_never_run(history: str, value: str) -> None:
+    found = query_failures(history, value, start=START, end=START + 29 * MINUTE, matchers={"app_version": [value]})
+    assert {cohort["version"] for cohort in found.cohorts} == {value}
+    assert np.nansum(found.failures) == 29 * (AWKWARD.index(value) + 1)
+
+
+def test_a_shown_query_gives_the_same_answer_when_it_is_pasted(history: str) -> None:
+    found = query_failures(history, AWKWARD[0], start=START, end=START + 29 * MINUTE)
+    assert found.query == 'last_over_time(cert_pin_validation_total{domain="quo\\"te"}[59999ms])'
+    client = metrics_client(history)
+    assert len(client.range(found.query, int(START.timestamp()), int(START.timestamp()) + 600, 60)) == 2
+
+
+def metrics_client(url: str) -> Any:
+    from irkit.metrics import _Client
+
+    return _Client(url, 10.0, 10**7, {})
+
+
+def test_more_steps_than_prometheus_allows_are_asked_for_in_parts(history: str) -> None:
+    found = query_failures(history, "steady.example", **WINDOW, step=timedelta(seconds=1))
+    assert len(found.times) == 464 * 60
+    assert np.nansum(found.failures) == 928
+    assert len(json.loads(found.raw)) == 3
+
+
+def test_what_was_queried_replays_exactly(history: str) -> None:
+    for domain, step in (("gap.example", 60), ("born.example", 300), ("reset.example", 1)):
+        found = query_failures(history, domain, **WINDOW, step=timedelta(seconds=step), success=("success", "ok"))
+        assert load_failures(found.raw, domain, **WINDOW, source=history) == found
+        assert load_failures(found.raw, domain, source=history) == found
+
+
+def test_several_minutes_a_bin_hold_the_same_counts(history: str) -> None:
+    found = query_failures(history, "steady.example", **WINDOW, step=timedelta(minutes=5))
+    assert (found.failures == 10).all()
+
+
+def test_names_are_listed(history: str) -> None:
+    assert metric_names(history) == (METRIC,)
+    assert "app_version" in label_names(history, METRIC)
+    assert label_names(history, "nothing") == ()
+
+
+@pytest.mark.parametrize(
+    ("host", "options", "says", "hint"),
+    [
+        ("step.example", {"metric": "cert_pin_validations"}, "no metric 'cert_pin_validations'", METRIC),
+        ("step.exampel", {}, "no domain 'step.exampel'", "step.example"),
+        ("step.example", {"labels": Labels(domain="host")}, "no label 'host'", "domain"),
+        ("step.example", {"labels": Labels(result="outcome")}, "no series has a label 'outcome'", "result"),
+        ("step.example", {"labels": Labels(region="zone")}, "no series has the label 'zone'", "region"),
+        ("step.example", {"matchers": {"job": "other"}}, "no samples for", "not no failures"),
+        ("step.example", {"start": START - timedelta(days=9), "end": START - timedelta(days=8)}, "no metric", "none"),
+    ],
+)
+def test_what_is_not_there_is_named(history: str, host: str, options: Any, says: str, hint: str) -> None:
+    with pytest.raises(MetricsError) as caught:
+        query_failures(history, host, **(WINDOW | options))
+    assert says in caught.value.message
+    assert hint in caught.value.hint
+    assert "\n" not in str(caught.value)
+
+
+def test_a_wrong_query_says_what_prometheus_says(history: str) -> None:
+    with pytest.raises(MetricsError, match=r"HTTP 400: .*parse error"):
+        metrics_client(history).range("up{", 0, 60, 60)
+
+
+@pytest.mark.parametrize(
+    ("source", "options"),
+    [
+        ("prometheus:9090", {}),
+        ("ftp://prometheus", {}),
+        ("http://user:secret@localhost:9090", {}),
+        ("http://localhost:9090/?x=1", {}),
+        ("http://localhost:9090", {"start": datetime(2026, 11, 20)}),  # noqa: DTZ001 - naive on purpose
+        ("http://localhost:9090", {"start": END, "end": START}),
+        ("http://localhost:9090", {"since": MINUTE}),
+        ("http://localhost:9090", {"step": timedelta(seconds=0.5)}),
+        ("http://localhost:9090", {"step": timedelta(days=30)}),
+        ("http://localhost:9090", {"matchers": {"job": 1}}),
+    ],
+)
+def test_a_call_that_cannot_be_right_asks_nothing(source: str, options: Any) -> None:
+    with pytest.raises(InputError) as caught:
+        query_failures(source, "h", **(WINDOW | options))
+    assert "secret" not in str(caught.value)
+    assert caught.value.hint
+
+
+# --- servers that misbehave -------------------------------------------------------------------------------------------
+
+
+def always(status: int, content: bytes, **headers: str) -> Reply:
+    return lambda handler: send(handler, status, content, **headers)
+
+
+def drip(handler: BaseHTTPRequestHandler) -> None:
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(len(GOOD)))
+    handler.end_headers()
+    for i in range(len(GOOD)):
+        handler.wfile.write(GOOD[i : i + 1])
+        if handler.server.stop.wait(0.05):  # type: ignore[attr-defined]  # our FaultServer
+            return
+
+
+def never(handler: BaseHTTPRequestHandler) -> None:
+    handler.server.stop.wait(30)  # type: ignore[attr-defined]  # our FaultServer
+
+
+def half(handler: BaseHTTPRequestHandler) -> None:
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(len(GOOD)))
+    handler.end_headers()
+    handler.wfile.write(GOOD[:200])
+
+
+def half_gzip(handler: BaseHTTPRequestHandler) -> None:
+    packed = gzip.compress(GOOD)
+    send(handler, 200, packed[: len(packed) // 2], Content_Encoding="gzip")
+
+
+def slam(handler: BaseHTTPRequestHandler) -> None:
+    handler.connection.close()
+
+
+def garbage(handler: BaseHTTPRequestHandler) -> None:
+    handler.wfile.write(b"SSH-2.0-OpenSSH_9.2\r\n")
+
+
+ERROR = json.dumps({"status": "error", "errorType": "timeout", "error": "query timed out in expression"}).encode()
+PROMETHEUS_PAGE = b'<a href="/login">Found</a>'
+
+
+@pytest.mark.parametrize(
+    ("reply", "says"),
+    [
+        (always(401, b"Unauthorized"), "HTTP 401: Unauthorized"),
+        (always(403, b"<html>no</html>"), "HTTP 403"),
+        (always(404, b"404 page not found"), "HTTP 404"),
+        (always(500, b'{"status":"error","errorType":"internal","error":"disk"}'), "HTTP 500: disk"),
+        (always(503, ERROR), "HTTP 503: query timed out"),
+        (always(503, b"no backend", Retry_After="0"), "HTTP 503: no backend"),
+        (always(302, PROMETHEUS_PAGE, Location="https://sso.example/login"), "redirects to https://sso.example/login"),
+        (always(200, b"<!DOCTYPE html><title>Sign in</title>"), "is a web page, not JSON"),
+        (always(200, b""), "is empty"),
+        (always(200, b"ok"), "is no JSON: 'ok'"),
+        (always(200, GOOD[:-9]), "is broken JSON"),
+        (always(200, b"[" * 100_000), "is broken JSON"),
+        (always(200, ERROR), "is an error: timeout: query timed out"),
+        (always(200, b'{"status":"success"}'), "has no data.result"),
+        (always(200, b"[1, 2]"), "not an answer of Prometheus"),
+        (always(200, b'{"status":"success","data":{"resultType":"vector","result":[]}}'), "is a vector, not a matrix"),
+        (always(200, GOOD.replace(b'"5"', b'"five"')), "samples can't be read"),
+        (always(200, GOOD.replace(b'"5"', b'"5,6"', 1)), "samples can't be read"),
+        (always(200, gzip.compress(bytes(2**26)), Content_Encoding="gzip"), "more than 1,000,000 bytes"),
+        (always(200, bytes(2_000_000)), "more than 1,000,000 bytes"),
+        (always(200, b"not gzip", Content_Encoding="gzip"), "is broken gzip"),
+        (always(200, GOOD, Content_Encoding="br"), "in the encoding 'br'"),
+        (half, "closed the connection before its answer was whole"),
+        (half_gzip, "closed the connection before its answer was whole"),
+        (slam, "closed the connection before its answer was whole"),
+        (garbage, "closed the connection before its answer was whole"),
+        (drip, "was too slow: no whole answer within 1.5 s"),
+        (never, "was too slow: no whole answer within 1.5 s"),
+    ],
+)
+def test_each_fault_is_one_clear_error_within_the_deadline(fault: Fault, reply: Reply, says: str) -> None:
+    server = fault(reply)
+    began = time.monotonic()
+    with pytest.raises(MetricsError) as caught:
+        query_failures(server.url, "h", **SHORT, deadline=1.5, max_bytes=1_000_000)
+    assert says in caught.value.message
+    assert caught.value.hint
+    assert "\n" not in str(caught.value)
+    assert time.monotonic() - began < 15  # not a measurement: forever is what must not happen
+
+
+def test_a_closed_port_is_refused(fault: Fault) -> None:
+    server = fault(slam)
+    url = server.url
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(MetricsError, match="connection refused"):
+        query_failures(url, "h", **SHORT, deadline=5)
+
+
+def test_an_unknown_name_is_told_apart() -> None:
+    with pytest.raises(MetricsError, match="can't be resolved"):
+        metric_names("http://prometheus.invalid:9090", deadline=5)
+
+
+def test_a_hostile_error_message_stays_one_visible_line(fault: Fault) -> None:
+    hostile = json.dumps({"status": "error", "errorType": "x", "error": "\x1b[2J\n<script>" + "a" * 9999}).encode()
+    with pytest.raises(MetricsError) as caught:
+        metric_names(fault(always(422, hostile)).url)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 800
+
+
+@pytest.mark.parametrize("loss", [slam, half, always(502, b""), always(503, b"", Retry_After="0"), always(429, b"")])
+def test_a_lost_answer_is_asked_for_again_with_a_bound(fault: Fault, loss: Reply) -> None:
+    def reply(handler: BaseHTTPRequestHandler) -> None:
+        (loss if len(server.requests) < transport.TRIES else always(200, GOOD))(handler)
+
+    server = fault(reply)
+    assert query_failures(server.url, "h", **SHORT).reasons == {"failure": 0, "success": 99}
+    assert len(server.requests) == transport.TRIES
+
+
+def test_the_servers_own_query_timeout_is_not_asked_for_again(fault: Fault) -> None:
+    server = fault(always(503, ERROR))
+    with pytest.raises(MetricsError):
+        query_failures(server.url, "h", **SHORT)
+    assert len(server.requests) == 1
+
+
+def test_the_query_goes_into_the_body_of_a_post(fault: Fault) -> None:
+    server = fault(always(200, GOOD))
+    query_failures(server.url + "/prefix/", "h", **SHORT)
+    method, path, headers, content = server.requests[0]
+    assert (method, path) == ("POST", "/prefix/api/v1/query_range")
+    assert b"query=last_over_time" in content
+    assert headers["Content-Type"] == "application/x-www-form-urlencoded"
+
+
+def test_warnings_and_partial_answers_are_findings(fault: Fault) -> None:
+    answer = body([counter("success", range(100))], warnings=["store a\x1b is gone"], isPartial=True)
+    found = query_failures(fault(always(200, answer)).url, "h", **SHORT)
+    assert "Prometheus says: store a\\u{1b} is gone" in found.findings
+    assert any("partial" in finding for finding in found.findings)
+    assert load_failures(found.raw, "h").findings == found.findings
+
+
+def test_an_empty_answer_with_a_warning_says_so(fault: Fault) -> None:
+    with pytest.raises(MetricsError, match=r"no samples .*store is gone"):
+        query_failures(fault(always(200, body([], warnings=["store is gone"]))).url, "h", **SHORT)
+
+
+def test_credentials_come_by_name_and_stay_out_of_everything_shown(
+    fault: Fault, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    server = fault(always(200, GOOD))
+    monkeypatch.setenv("TOKEN", "s3cret\n")
+    (tmp_path / "token").write_text("s4cret\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login netrc password netrc\n")
+    (tmp_path / ".netrc").chmod(0o600)
+    found = query_failures(server.url, "h", **SHORT, token_env="TOKEN", tenant="shop")
+    query_failures(server.url, "h", **SHORT, token_file=str(tmp_path / "token"))
+    query_failures(server.url, "h", **SHORT, username_env="TOKEN", password_file=str(tmp_path / "token"))
+    query_failures(server.url, "h", **SHORT)
+    headers = [request[2] for request in server.requests]
+    assert headers[0]["X-Scope-OrgID"] == "shop"
+    assert [h.get("Authorization") for h in headers] == [
+        "Bearer s3cret", "Bearer s4cret", "Basic czNjcmV0OnM0Y3JldA==", None
+    ]  # fmt: skip
+    assert b"s3cret" not in found.raw
+    assert "s3cret" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    "access", [{"token_env": "NOT_SET"}, {"token_file": "/nowhere"}, {"ca_file": "/nowhere"}, {"client_cert": "/no"}]
+)
+def test_credentials_that_are_not_there_are_an_error(access: Any) -> None:
+    with pytest.raises(MetricsError, match=r"not set|can't be read|no file"):
+        query_failures("http://127.0.0.1:1", "h", **SHORT, **access)
+
+
+def client_identity(authority: Identity) -> Identity:
+    """A certificate for clients; the forge's are for servers."""
+    key, now = make_key(), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "client")])
+    builder = x509.CertificateBuilder(authority.x509.subject, name, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    usage = x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.CLIENT_AUTH])
+    return Identity(builder.add_extension(usage, critical=False).sign(authority.key, hashes.SHA256()), key)
+
+
+def test_tls_wants_a_known_root_and_gives_the_client_certificate(tls_server: Any, tmp_path: Path) -> None:
+    authority = root(not_before=datetime.now(UTC) - timedelta(days=1))
+    fresh = {"not_before": datetime.now(UTC) - timedelta(days=1)}
+    server = authority.issue("localhost", **fresh)  # type: ignore[arg-type]  # of a mapping mypy knows too little
+    certificate, key = client_identity(authority).write(tmp_path, "client")
+    (tmp_path / "ca.pem").write_text(authority.certificate.pem())
+    context = server.server_context()
+    with tempfile.NamedTemporaryFile("w", suffix=".pem") as roots:
+        roots.write(authority.certificate.pem())
+        roots.flush()
+        context.load_verify_locations(roots.name)
+    context.verify_mode = ssl.CERT_REQUIRED
+
+    def answer(connection: ssl.SSLSocket) -> None:
+        got = b""
+        while not got.endswith(b"deny_partial_response=1"):  # the end of the request's body
+            got += connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(GOOD) + GOOD)
+
+    url = f"https://localhost:{tls_server(context, answer).port}"
+    access: Any = {"client_cert": str(certificate), "client_key": str(key)}
+    found = query_failures(url, "h", **SHORT, ca_file=str(tmp_path / "ca.pem"), **access)
+    assert found.reasons["success"] == 99
+    with pytest.raises(MetricsError, match=r"TLS with .* failed: .*CERTIFICATE_VERIFY_FAILED"):
+        query_failures(url, "h", **SHORT, **access)
+    with pytest.raises(MetricsError, match=r"closed the connection|TLS with"):  # TLS 1.3 refuses after the handshake
+        query_failures(url, "h", **SHORT, ca_file=str(tmp_path / "ca.pem"))
+
+
+def test_calls_leave_no_thread_behind(fault: Fault) -> None:
+    server = fault(always(200, GOOD))
+    query_failures(server.url, "h", **SHORT)
+    assert not [thread for thread in threading.enumerate() if thread.name == "irkit-prometheus" and thread.is_alive()]
