@@ -169,13 +169,28 @@ def test_the_failures_follow_what_happened(drills: dict[str, Any]) -> None:
 
 
 def test_the_failures_of_a_bad_release_grow_with_its_rollout(drills: dict[str, Any]) -> None:
-    _, incident = drills["misconfiguration"]
+    drill, incident = drills["misconfiguration"]
     body = json.loads(incident.path("failures.json").read_text())
     mine = [s for s in body["data"]["result"] if s["metric"]["app_version"] == "4.3.0"]
     assert {series["metric"]["result"] for series in mine} == {"failure"}
-    values = [int(value) for _, value in mine[0]["values"]]
-    third = len(values) // 3
-    assert values[third] - values[0] < values[2 * third] - values[third] < values[-1] - values[2 * third]
+
+    def rise(series: list[dict[str, Any]], begin: float, end: float) -> float:
+        return sum(
+            max(0, float(after) - float(before))
+            for one in series
+            for (at, before), (_, after) in pairwise(one["values"])
+            if begin <= at < end
+        )
+
+    # Of all validations, as traffic follows the hour of the day; the rollout takes eight hours.
+    begin, third = drill.onset.timestamp(), 8 * 3600 / 3
+    shares = [
+        rise(mine, begin + n * third, begin + (n + 1) * third)
+        / rise(body["data"]["result"], begin + n * third, begin + (n + 1) * third)
+        for n in range(3)
+    ]
+    assert shares == sorted(shares)
+    assert shares[2] > 3 * shares[0] > 0
 
 
 def test_the_counters_have_the_habits_of_real_ones(drills: dict[str, Any]) -> None:
