@@ -30,11 +30,11 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"irkit {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _triage(commands)
-    from irkit import drill
+    from irkit import capture_command, drill
     from irkit.pins import command as pins
 
     drill.register(commands)
-    _capture(commands)
+    capture_command.register(commands)
     pins.register(commands)
     return top
 
@@ -76,42 +76,6 @@ def _run_triage(arguments: argparse.Namespace) -> int:
     if outcome.error is not None:
         _complain(outcome.error)
     return outcome.exit_code
-
-
-def _capture(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    command = commands.add_parser(
-        "capture",
-        help="show the chain an endpoint presents",
-        description="Prints the chain exactly as presented, unverified. irkit.load_chain reads what --json prints.",
-        epilog="examples:\n  irkit capture api.example.com\n"
-        "  ssh probe.example.net irkit capture --json api.example.com > probe.json",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    command.add_argument("host", help="host, or host:port")
-    command.add_argument("--connect", default=None, metavar="ADDRESS:PORT", help="connect there instead of resolving")
-    command.add_argument("--server-name", default=None, metavar="NAME", help="SNI to send (default: the host)")
-    command.add_argument("--proxy", default=None, metavar="URL", help="http://… or socks5h://…")
-    command.add_argument("--starttls", default=None, metavar="PROTOCOL", help="smtp, imap, pop3, ftp, xmpp, ldap, …")
-    command.add_argument("--deadline", type=float, default=10.0, metavar="SECONDS", help="default: 10")
-    command.add_argument("--json", action="store_true", help="print JSON, to be read by irkit.load_chain")
-    command.add_argument("--pem", action="store_true", help="print PEM")
-    command.set_defaults(handler=_run_capture)
-
-
-def _run_capture(arguments: argparse.Namespace) -> int:
-    from irkit.capture import capture
-    from irkit.chainfile import chain_to_json
-
-    host, _, port = arguments.host.rpartition(":") if arguments.host.count(":") == 1 else (arguments.host, "", "443")
-    if not port.isdigit():
-        raise InputError(f"{text(arguments.host)} has no usable port", "give host or host:port")
-    name = {} if arguments.server_name is None else {"server_name": arguments.server_name}
-    chain = capture(
-        host, int(port), connect=arguments.connect, proxy=arguments.proxy, starttls=arguments.starttls,
-        deadline=arguments.deadline, **name,
-    )  # fmt: skip
-    print(chain_to_json(chain) if arguments.json else chain.pem() if arguments.pem else repr(chain))
-    return 0
 
 
 def _complain(error: IrkitError) -> None:
