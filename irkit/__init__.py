@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from irkit.pins import new_backup as new_backup
     from irkit.pins import pins_as as pins_as
     from irkit.remedy import remedies as remedies
+    from irkit.reports import load_reports as load_reports
     from irkit.run import finish_run as finish_run
     from irkit.run import keep as keep
     from irkit.run import open_run as open_run
@@ -72,9 +73,9 @@ _HOMES = {
     "finish_run": "run", "gather": "gather", "gather_chains": "gather", "gather_failures": "gather",
     "gather_pins": "gather", "keep": "run", "load_chain": "chainfile", "load_evidence": "archive",
     "load_failures": "metrics", "load_incident": "incident", "load_inventory": "pins", "load_release": "pins",
-    "load_trust": "trust", "new_backup": "pins", "onsets": "onset", "open_run": "run", "pinned_session": "session",
-    "pins_as": "pins", "query_failures": "metrics", "remedies": "remedy", "save_evidence": "archive",
-    "sign_update": "update", "triage": "run", "verify": "trust",
+    "load_reports": "reports", "load_trust": "trust", "new_backup": "pins", "onsets": "onset", "open_run": "run",
+    "pinned_session": "session", "pins_as": "pins", "query_failures": "metrics", "remedies": "remedy",
+    "save_evidence": "archive", "sign_update": "update", "triage": "run", "verify": "trust",
 }  # fmt: skip
 
 __all__ = [*sorted(_HOMES), "__version__"]  # noqa: PLE0604 - names of a literal above

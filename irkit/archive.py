@@ -6,6 +6,7 @@ evidence/
   releases/            the pin files as they were read
   keys.toml            the inventory
   metrics.json         what Prometheus answered
+  reports/             the report files as they were read, gzip
   roots.pem            the roots that were trusted
 """
 
@@ -29,6 +30,7 @@ from irkit.incident import Incident
 from irkit.missing import Missing
 from irkit.pins import load_inventory_bytes, load_release_bytes
 from irkit.render import text
+from irkit.reports import Reports, read_reports
 from irkit.trust import TrustStore
 
 __all__ = ["SCHEMA", "load_evidence", "save_evidence", "write_atomically"]
@@ -99,6 +101,10 @@ def save_evidence(evidence: Evidence, folder: str | Path) -> Path:
         write_atomically(folder / "keys.toml", evidence.inventory.raw)
     if evidence.failures is not None:
         write_atomically(folder / "metrics.json", evidence.failures.raw)
+    reports = []
+    for number, (name, content) in enumerate(() if evidence.reports is None else evidence.reports.raw):
+        reports.append({"file": f"reports/{number:03d}.gz", "name": name})
+        write_atomically(folder / f"reports/{number:03d}.gz", content)
     if evidence.trust is not None:
         write_atomically(folder / "roots.pem", "".join(root.pem() for root in evidence.trust.roots))
     document = {
@@ -113,6 +119,7 @@ def save_evidence(evidence: Evidence, folder: str | Path) -> Path:
             | {"region": item.region}
             for item in evidence.observed
         ],
+        "reports": None if evidence.reports is None else reports,
         "releases": releases,
         "inventory": evidence.inventory is not None,
         "metrics": None if evidence.failures is None else evidence.failures.source,
@@ -206,6 +213,7 @@ def _evidence(folder: Path, document: dict[str, Any]) -> Evidence:
             Observed(chain(item), item["source"], _parse(item["at"]), item["release"], item["network"], item["region"])
             for item in document["observed"]
         ),
+        reports=_reports(folder, document.get("reports")),
         history=captures("history"),
         releases=tuple(_release(folder, item) for item in document["releases"]),
         inventory=load_inventory_bytes((folder / "keys.toml").read_bytes()) if document["inventory"] else None,
@@ -229,12 +237,30 @@ def _certificate(folder: Path, name: str) -> Certificate:
     return certificate
 
 
-def _release(folder: Path, item: dict[str, Any]) -> Any:
-    path = (folder / item["file"]).resolve()
+def _inside(folder: Path, name: str) -> Path:
+    """A file that evidence.json names; raises InputError where it lies outside."""
+    path = (folder / name).resolve()
     if folder.resolve() not in path.parents:
-        raise InputError(f"evidence.json names a file outside: {text(item['file'], 80)}", "don't trust this evidence")
+        raise InputError(f"evidence.json names a file outside: {text(name, 80)}", "don't trust this evidence")
+    return path
+
+
+def _reports(folder: Path, items: list[dict[str, str]] | None) -> Reports | None:
+    if items is None:
+        return None
+    return read_reports((item["name"], _inside(folder, item["file"]).read_bytes()) for item in items)
+
+
+def _release(folder: Path, item: dict[str, Any]) -> Any:
     release = load_release_bytes(
-        path.read_bytes(), name=item["source"], format=item["format"], platform=item["platform"], app=item["app"],
-        version=item["version"], library=item["library"], released=_parse(item["released"]), share=item["share"],
-    )  # fmt: skip
+        _inside(folder, item["file"]).read_bytes(),
+        name=item["source"],
+        format=item["format"],
+        platform=item["platform"],
+        app=item["app"],
+        version=item["version"],
+        library=item["library"],
+        released=_parse(item["released"]),
+        share=item["share"],
+    )
     return replace(release, source=item["source"])

@@ -10,6 +10,7 @@ from irkit.chain import Chain
 from irkit.incident import Incident
 from irkit.missing import Missing
 from irkit.pins import Inventory, Release
+from irkit.reports import Reports
 from irkit.trust import TrustStore
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class Evidence:
         now: When it was gathered, aware UTC.
         captures: Chains captured in this run, trusted and untrusted vantages.
         observed: Chains that failing clients saw.
+        reports: What clients reported of failures; None when the incident file names no reports. Never trusted.
         history: Earlier captures, oldest first.
         releases: The releases and the pins they ship.
         inventory: The owner's keys; None when the incident file names none.
@@ -76,6 +78,7 @@ class Evidence:
     now: datetime
     captures: tuple[Capture, ...] = ()
     observed: tuple[Observed, ...] = ()
+    reports: Reports | None = None
     history: tuple[Capture, ...] = ()
     releases: tuple[Release, ...] = ()
     inventory: Inventory | None = None

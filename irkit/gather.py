@@ -20,6 +20,7 @@ from irkit.incident import Incident, ObservedSource, ReleaseSource, Vantage, loa
 from irkit.missing import Missing
 from irkit.pins import Inventory, Release, load_inventory, load_release
 from irkit.render import text
+from irkit.reports import Reports, load_reports
 from irkit.trust import TrustStore, load_trust, mozilla
 
 __all__ = ["STAGES", "begin", "gather", "gather_chains", "gather_failures", "gather_pins"]
@@ -151,7 +152,7 @@ def gather_chains(
     for source in incident.observed:
         with _missing_instead(missing, f"client chain {source.file}"):
             observed.append(_observed(incident, source))
-    if not incident.observed:
+    if not incident.observed and not incident.reports:
         missing.append(
             Missing(
                 "client chains",
@@ -160,16 +161,20 @@ def gather_chains(
                 "and name it under [[observed]]",
             )
         )
-    if incident.reports:  # not to be passed over in silence
-        missing.append(
-            Missing(
-                "reports",
-                "pin-failure reports are not read yet",
-                "take the certificates out of a report into a PEM file, and name it under [[observed]]",
-            )
-        )
-    done = replace(evidence, captures=captures, observed=tuple(observed), history=history)
+    reports = _reports(incident, missing)
+    done = replace(evidence, captures=captures, observed=tuple(observed), reports=reports, history=history)
     return _done(done, "chains", ("history", "capture ", "client chain", "reports"), missing, timer)
+
+
+def _reports(incident: Incident, missing: list[Missing]) -> Reports | None:
+    reports: Reports | None = None
+    with _missing_instead(missing, "reports"):
+        reports = load_reports(incident.reports, incident.folder) if incident.reports else None
+    if reports is not None and (reports.findings or reports.aside):
+        aside = [f"{reports.aside} lines are kept aside, the first: {item.reason}" for item in reports.refused[:1]]
+        reason = "; ".join((*reports.findings, *aside))
+        missing.append(Missing("reports", reason, "mend or leave out what can't be read; the rest counts"))
+    return reports
 
 
 def _capture(incident: Incident, vantage: Vantage, deadline: float) -> tuple[list[Capture], list[Missing]]:

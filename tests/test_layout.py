@@ -37,7 +37,7 @@ ORDER = [
     "truststore", "trust", "history", "onset", "explain", "accept.value", "diff", "accept.android", "accept.apple",
     "accept.okhttp", "accept.others", "strategy", "update", "accept.multilevel", "accept", "session",
     # evidence
-    "evidence", "archive", "gather",
+    "applog", "reportline", "reports", "evidence", "archive", "gather",
     # the verdict
     "weights", "verdict", "facts", "cohorts", "observations", "safety", "classify", "remedy",
     # showing and running
