@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from irkit.capture import CaptureFailure, capture_all
 from irkit.chain import Chain
@@ -16,14 +17,17 @@ from irkit.chainfile import load_chain
 from irkit.errors import IrkitError, MissingExtraError
 from irkit.evidence import Capture, Evidence, Observed, with_missing
 from irkit.history import add_capture, read_history
-from irkit.incident import Incident, ObservedSource, ReleaseSource, Vantage, load_incident
+from irkit.incident import Incident, MetricsSource, ObservedSource, ReleaseSource, Vantage, load_incident
 from irkit.missing import Missing
 from irkit.pins import Inventory, Release, load_inventory, load_release
 from irkit.render import text
 from irkit.reports import Reports, load_reports
 from irkit.trust import TrustStore, load_trust, mozilla
 
-__all__ = ["STAGES", "begin", "gather", "gather_chains", "gather_failures", "gather_pins"]
+if TYPE_CHECKING:
+    from irkit.transport import Access
+
+__all__ = ["STAGES", "access", "begin", "gather", "gather_chains", "gather_failures", "gather_pins", "look"]
 
 # Takes a line of what is being done; `print` will do.
 Progress = Callable[[str], None]
@@ -61,6 +65,18 @@ def _missing_instead(found: list[Missing], source: str) -> Iterator[None]:
     except Exception as error:  # noqa: BLE001 - the other sources must not be lost to a fault in reading this one
         reason = f"an error of irkit itself: {type(error).__name__}: {text(error, 200)}"
         found.append(Missing(source, reason, "report it with the file or the endpoint that caused it"))
+
+
+def access(incident: Incident) -> Access:
+    """How an incident's Prometheus lets us in: names of variables and files, no secret."""
+    source = incident.metrics or MetricsSource()
+    return {
+        "token_env": source.token_env,
+        "username_env": source.username_env,
+        "password_env": source.password_env,
+        "tenant": source.tenant,
+        "ca_file": str(incident.path(source.ca_file)) if source.ca_file else "",
+    }
 
 
 def gather_failures(
@@ -102,9 +118,8 @@ def gather_failures(
             else:
                 failures = query_failures(
                     source.url, incident.host, start=incident.start, end=incident.end, metric=source.metric,
-                    labels=labels, matchers=source.matchers, success=source.success, token_env=source.token_env,
-                    username_env=source.username_env, password_env=source.password_env, tenant=source.tenant,
-                    ca_file=str(incident.path(source.ca_file)) if source.ca_file else "", deadline=deadline,
+                    labels=labels, matchers=source.matchers, success=source.success, deadline=deadline,
+                    **access(incident),
                 )  # fmt: skip
     return _done(replace(evidence, failures=failures), "failures", ("metrics",), missing, timer)
 
@@ -181,20 +196,7 @@ def _capture(incident: Incident, vantage: Vantage, deadline: float) -> tuple[lis
     captures, missing = list[Capture](), list[Missing]()
     source = f"capture {vantage.name}"
     with _missing_instead(missing, source):
-        if vantage.file:
-            chain = load_chain(incident.path(vantage.file))
-            obtained = replace(chain.obtained, where=vantage.file, at=vantage.at or chain.obtained.at)
-            return [Capture(Chain(chain.certificates, obtained), vantage.name, vantage.trusted)], []
-        results = capture_all(
-            incident.host,
-            incident.port,
-            server_name=vantage.server_name or incident.host,
-            connect=vantage.connect or None,
-            proxy=vantage.proxy or None,
-            starttls=vantage.starttls or None,
-            deadline=deadline,
-            vantage=vantage.name,
-        )
+        results = look(incident, vantage, deadline)
         for result in results:
             if isinstance(result, CaptureFailure):
                 where = f"{source} ({result.where})" if len(results) > 1 else source
@@ -202,6 +204,37 @@ def _capture(incident: Incident, vantage: Vantage, deadline: float) -> tuple[lis
             else:
                 captures.append(Capture(result, vantage.name, vantage.trusted))
     return captures, missing
+
+
+def look(
+    incident: Incident, vantage: Vantage, deadline: float, *, sweep: bool = False
+) -> tuple[Chain | CaptureFailure, ...]:
+    """What a vantage sees: a chain, or why there is none, for each address; or the chain that was brought in a file.
+
+    Args:
+        incident: For the host and the port.
+        vantage: Where from.
+        deadline: Seconds for all of it.
+        sweep: Only the short handshake.
+
+    Raises:
+        IrkitError: The file or the address can't be used.
+    """
+    if vantage.file:
+        chain = load_chain(incident.path(vantage.file))
+        obtained = replace(chain.obtained, where=vantage.file, at=vantage.at or chain.obtained.at)
+        return (Chain(chain.certificates, obtained),)
+    return capture_all(
+        incident.host,
+        incident.port,
+        server_name=vantage.server_name or incident.host,
+        connect=vantage.connect or None,
+        proxy=vantage.proxy or None,
+        starttls=vantage.starttls or None,
+        deadline=deadline,
+        vantage=vantage.name,
+        sweep=sweep,
+    )
 
 
 def _observed(incident: Incident, source: ObservedSource) -> Observed:

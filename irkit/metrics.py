@@ -25,7 +25,9 @@ try:
 except ImportError:
     raise MissingExtraError("the Prometheus client is not installed", 'pip install "irkit[workbench]"') from None
 
-__all__ = ["Access", "Failures", "Labels", "label_names", "load_failures", "metric_names", "query_failures"]
+__all__ = [
+    "Access", "Failures", "Labels", "clock_skew", "label_names", "load_failures", "metric_names", "query_failures",
+]  # fmt: skip
 
 DEADLINE = 30.0  # seconds for everything one call asks
 MAX_BYTES = 256 * 2**20
@@ -113,6 +115,19 @@ def label_names(
         MetricsError: As `query_failures`.
     """
     return _Client(source, deadline, max_bytes, access).labels(Selector(metric))
+
+
+def clock_skew(
+    source: str, *, deadline: float = 10.0, max_bytes: int = MAX_BYTES, **access: Unpack[Access]
+) -> timedelta | None:
+    """How far the clock of a Prometheus is ahead of this machine's, to the second; None where it doesn't tell.
+
+    Raises:
+        MetricsError: As `query_failures`.
+    """
+    client = _Client(source, deadline, max_bytes, access)
+    client.labels(Selector("up"))
+    return client.transport.skew
 
 
 def _nothing(

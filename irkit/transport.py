@@ -14,6 +14,8 @@ import time
 import urllib.request
 import zlib
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, NoReturn, TypedDict
 from urllib.parse import urlsplit
@@ -63,6 +65,7 @@ class Transport:
         url: The base URL.
         body: The last range answer, as it came.
         findings: What the server warned of.
+        skew: How far its clock is ahead of ours, to the second, by the Date header of its last answer; None without.
     """
 
     verify = cert = None  # what PrometheusConnect reads off a session
@@ -75,6 +78,7 @@ class Transport:
         self.bytes_left = self.max_bytes = max_bytes
         self.findings: list[str] = []
         self.body = b""
+        self.skew: timedelta | None = None
         self.session = _session(**access)
 
     def mount(self, prefix: str, adapter: Any) -> None:
@@ -92,6 +96,7 @@ class Transport:
             except (requests.RequestException, ValueError, UnicodeError) as error:
                 raise MetricsError(f"{self.shown} can't be asked: {text(error, 160)}", "check the address") from None
             else:
+                self.skew = _skew(headers.get("Date"))
                 if status == 200:
                     return self._answer(body)
                 # Prometheus' own 503 is a query that took too long: the same query would again.
@@ -177,6 +182,13 @@ class Transport:
         if unpack and not unpack.eof:
             raise ConnectionResetError("the answer broke off")
         return b"".join(parts)
+
+
+def _skew(date: str | None) -> timedelta | None:
+    try:
+        return None if date is None else parsedate_to_datetime(date).astimezone(UTC) - datetime.now(UTC)
+    except ValueError:
+        return None
 
 
 class _Answer:

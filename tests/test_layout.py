@@ -42,7 +42,7 @@ ORDER = [
     "weights", "verdict", "facts", "cohorts", "observations", "safety", "classify", "remedy",
     # showing and running
     "runbook", "drill.pki", "drill.server", "drill.traffic", "drill.prometheus", "drill.scenario", "drill.files",
-    "notebook", "lineup", "summary", "trend", "plots", "exhibits", "report", "run", "drill", "cli",
+    "notebook", "lineup", "summary", "trend", "plots", "exhibits", "report", "run", "doctor", "drill", "cli",
 ]
 # fmt: on
 
