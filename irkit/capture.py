@@ -19,13 +19,15 @@ from irkit.chain import Attempt, CaptureFailure, Chain, Obtained
 from irkit.errors import CaptureError, InputError
 from irkit.flight import Flight
 from irkit.handshake import shake_hands
-from irkit.hello import Offer, ShortHandshake
+from irkit.hello import KEY_TYPES, Offer, ShortHandshake
 from irkit.link import Endpoint, Link, a_label, dial, resolve
 from irkit.possession import check_possession
 from irkit.proxy import Proxy
 from irkit.starttls import check_protocol, start_tls
 
 __all__ = ["SNI", "CaptureFailure", "capture", "capture_all"]
+
+KeyType = Literal["any", "rsa", "ecdsa", "eddsa", "mldsa"]
 
 _VERSIONS = {name: number for number, name in iana.PROTOCOLS.items()}
 _WORKERS = 32
@@ -64,7 +66,7 @@ def capture(
     starttls: str | None = None,
     deadline: float = 10.0,
     vantage: str = "local",
-    key_type: Literal["any", "rsa", "ecdsa"] = "any",
+    key_type: KeyType = "any",
     client_certificate: tuple[str, str] | None = None,
     minimum: str = "TLSv1",
     maximum: str = "TLSv1.3",
@@ -86,8 +88,8 @@ def capture(
         starttls: Speak this protocol first: smtp, imap, pop3, ftp, xmpp, ldap, postgres or mysql.
         deadline: Seconds for everything: names, connecting, every address and every way tried.
         vantage: A name for the place this is run from.
-        key_type: `rsa` or `ecdsa` offers signatures of that key only, in the short handshake: a server with both shows
-            that chain.
+        key_type: `rsa`, `ecdsa`, `eddsa` or `mldsa` (TLS 1.3 only) offers signatures of that kind of key only, in the
+            short handshake: a server with several shows that chain.
         client_certificate: Paths of a PEM certificate (chain) and its key, presented if the server asks.
         minimum: Lowest protocol offered: TLSv1, TLSv1.1, TLSv1.2 or TLSv1.3.
         maximum: Highest protocol offered.
@@ -129,7 +131,7 @@ def capture_all(
     starttls: str | None = None,
     deadline: float = 10.0,
     vantage: str = "local",
-    key_type: Literal["any", "rsa", "ecdsa"] = "any",
+    key_type: KeyType = "any",
     client_certificate: tuple[str, str] | None = None,
     minimum: str = "TLSv1",
     maximum: str = "TLSv1.3",
@@ -174,7 +176,7 @@ def _ask(
     starttls: str | None,
     deadline: float,
     vantage: str,
-    key_type: Literal["any", "rsa", "ecdsa"],
+    key_type: KeyType,
     client: tuple[str, str] | None,
     minimum: str,
     maximum: str,
@@ -195,13 +197,17 @@ def _ask(
         raise InputError(f"not application protocols: {render.text(alpn, 100)}", 'give names as ("h2", "http/1.1")')
     if not 0 < deadline < 86400:
         raise InputError(f"a deadline of {deadline} seconds", "give seconds, more than 0 and less than a day")
-    if key_type not in {"any", "rsa", "ecdsa"}:
-        raise InputError(f"no key type {render.text(key_type, 40)}", "use any, rsa or ecdsa")
+    if key_type not in KEY_TYPES:
+        raise InputError(f"no key type {render.text(key_type, 40)}", f"use one of {', '.join(KEY_TYPES)}")
     for version in (minimum, maximum):
         if version not in _VERSIONS:
             raise InputError(f"no protocol {render.text(version, 40)}", f"use one of {', '.join(_VERSIONS)}")
     if _VERSIONS[minimum] > _VERSIONS[maximum]:
         raise InputError(f"minimum {minimum} is above maximum {maximum}", "swap them")
+    if key_type == "mldsa":
+        if maximum != "TLSv1.3":
+            raise InputError("ML-DSA needs TLS 1.3", "leave maximum= out")
+        minimum = maximum
     name = endpoint.host if server_name is SNI.HOST else server_name
     if isinstance(name, str):  # RFC 6066, section 3: no addresses, no dot at the end
         name = None if Endpoint(name, port).is_address else a_label(name.rstrip("."))
@@ -346,6 +352,7 @@ def _chain(
         alpn=flight.alpn,
         possession=possession,
         ocsp=flight.ocsp,
+        scts=flight.scts,
         attempts=attempts,
         findings=tuple(findings),
         vantage=ask.vantage,

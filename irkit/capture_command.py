@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import json
+import sys
+from typing import Any
 
-from irkit.errors import InputError
+from irkit.errors import CaptureError, InputError
+from irkit.link import Endpoint
 from irkit.render import text
 
 __all__ = ["register"]
+
+_EXAMPLES = """examples:
+  irkit capture api.example.com
+  irkit capture api.example.com --all                              # every A and AAAA address, compared
+  irkit capture api.example.com --connect 203.0.113.7:443          # that address, the same name
+  irkit capture api.example.com --no-server-name                   # the default certificate
+  irkit capture api.example.com --key-type ecdsa                   # of a server that has several keys
+  irkit capture mx.example.com:25 --starttls smtp
+  irkit capture api.example.com --proxy socks5h://127.0.0.1:1080 --proxy-auth-env PROXY_LOGIN
+  irkit capture api.example.com --client-cert me.pem --client-key me.key
+  ssh probe.example.net irkit capture --json api.example.com > probe.json   # then irkit.load_chain("probe.json")"""
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -15,33 +30,107 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     command = commands.add_parser(
         "capture",
         help="show the chain an endpoint presents",
-        description="Prints the chain exactly as presented, unverified. irkit.load_chain reads what --json prints.",
-        epilog="examples:\n  irkit capture api.example.com\n"
-        "  ssh probe.example.net irkit capture --json api.example.com > probe.json",
+        description="Prints the chain exactly as presented, unverified, and how it was obtained.\n"
+        "irkit.load_chain reads what --json prints.",
+        epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument("host", help="host, or host:port")
-    command.add_argument("--connect", default=None, metavar="ADDRESS:PORT", help="connect there instead of resolving")
-    command.add_argument("--server-name", default=None, metavar="NAME", help="SNI to send (default: the host)")
-    command.add_argument("--proxy", default=None, metavar="URL", help="http://… or socks5h://…")
-    command.add_argument("--starttls", default=None, metavar="PROTOCOL", help="smtp, imap, pop3, ftp, xmpp, ldap, …")
-    command.add_argument("--deadline", type=float, default=10.0, metavar="SECONDS", help="default: 10")
-    command.add_argument("--json", action="store_true", help="print JSON, to be read by irkit.load_chain")
-    command.add_argument("--pem", action="store_true", help="print PEM")
-    command.set_defaults(handler=_run_capture)
+    add = command.add_argument
+    add("host", help="host, host:port or [v6]:port")
+    add("--connect", default=None, metavar="ADDRESS:PORT", help="connect there instead of resolving the host")
+    add("--all", action="store_true", help="ask every address in parallel, and say whether they agree")
+    name = command.add_mutually_exclusive_group()
+    name.add_argument("--server-name", default=None, metavar="NAME", help="SNI to send (default: the host)")
+    name.add_argument("--no-server-name", action="store_true", help="send no SNI: the server's default certificate")
+    add("--key-type", default="any", metavar="KIND", help="rsa, ecdsa, eddsa or mldsa: of a server with several keys")
+    add("--minimum", default="TLSv1", metavar="VERSION", help="lowest protocol offered (default: TLSv1)")
+    add("--maximum", default="TLSv1.3", metavar="VERSION", help="highest protocol offered (default: TLSv1.3)")
+    add("--alpn", action="append", default=[], metavar="PROTOCOL", help="application protocol to offer; repeatable")
+    add("--client-cert", default=None, metavar="FILE", help="PEM certificate to present if the server asks for one")
+    add("--client-key", default=None, metavar="FILE", help="its unencrypted PEM key (default: in the same file)")
+    add("--proxy", default=None, metavar="URL", help="http://…, socks5://… or socks5h://…, without credentials")
+    add("--proxy-auth-env", default=None, metavar="VARIABLE", help="variable that holds the proxy's user:password")
+    add("--starttls", default=None, metavar="PROTOCOL", help="smtp, imap, pop3, ftp, xmpp, ldap, postgres or mysql")
+    add("--sweep", action="store_true", help="only the short handshake: quicker, easier on the server")
+    add("--deadline", type=float, default=10.0, metavar="SECONDS", help="for everything (default: 10)")
+    add("--vantage", default="local", metavar="NAME", help="a name for the place this is run from (default: local)")
+    form = command.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON, to be read by irkit.load_chain")
+    form.add_argument("--pem", action="store_true", help="print PEM")
+    command.set_defaults(handler=_run)
 
 
-def _run_capture(arguments: argparse.Namespace) -> int:
-    from irkit.capture import capture  # late: OpenSSL is slow to load, and --help needs none
-    from irkit.chainfile import chain_to_json
+def _run(arguments: argparse.Namespace) -> int:
+    from irkit.capture import capture, capture_all  # late: OpenSSL is slow to load, and --help needs none
+    from irkit.chain import Chain
 
-    host, _, port = arguments.host.rpartition(":") if arguments.host.count(":") == 1 else (arguments.host, "", "443")
-    if not port.isdigit():
-        raise InputError(f"{text(arguments.host)} has no usable port", "give host or host:port")
-    name = {} if arguments.server_name is None else {"server_name": arguments.server_name}
-    chain = capture(
-        host, int(port), connect=arguments.connect, proxy=arguments.proxy, starttls=arguments.starttls,
-        deadline=arguments.deadline, **name,
-    )  # fmt: skip
-    print(chain_to_json(chain) if arguments.json else chain.pem() if arguments.pem else repr(chain))
+    try:
+        endpoint = Endpoint.parse(arguments.host, 443)
+    except InputError:
+        raise InputError(f"{text(arguments.host)} has no usable port", "give host, host:port or [v6]:port") from None
+    options = _options(arguments)
+    if not arguments.all:
+        _print([capture(endpoint.host, endpoint.port, **options)], arguments)
+        return 0
+    found = capture_all(endpoint.host, endpoint.port, **options)
+    chains = [one for one in found if isinstance(one, Chain)]
+    failures = [one for one in found if not isinstance(one, Chain)]
+    for failure in failures:
+        sys.stderr.write(f"irkit: no chain from {text(failure.where)}: {text(failure.reason, 600)}\n")
+    if not chains:
+        raise CaptureError("no address gave a chain", failures[0].hint)
+    _print(chains, arguments)
+    different = len(set(chains))
+    agree = "the same chain" if different == 1 else f"{different} different chains"
+    sys.stderr.write(f"irkit: {len(found)} addresses, {len(chains)} with a chain: {agree}\n")
     return 0
+
+
+def _options(arguments: argparse.Namespace) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        name: getattr(arguments, name)
+        for name in ("connect", "key_type", "minimum", "maximum", "proxy", "proxy_auth_env", "starttls", "sweep",
+                     "deadline", "vantage")
+    }  # fmt: skip
+    options["alpn"] = tuple(arguments.alpn)
+    if arguments.no_server_name:
+        options["server_name"] = None
+    elif arguments.server_name is not None:
+        options["server_name"] = arguments.server_name
+    if arguments.client_key and not arguments.client_cert:
+        raise InputError("a client key without its certificate", "give --client-cert, too")
+    if arguments.client_cert:
+        options["client_certificate"] = (arguments.client_cert, arguments.client_key or arguments.client_cert)
+    return options
+
+
+def _print(chains: list[Any], arguments: argparse.Namespace) -> None:
+    from irkit.chainfile import chain_to_value
+
+    if arguments.json:
+        values = [chain_to_value(chain) for chain in chains]
+        print(json.dumps(values if arguments.all else values[0], indent=1))
+    elif arguments.pem:
+        for chain in dict.fromkeys(chains):
+            print(chain.pem(), end="")
+    else:
+        for chain in chains:
+            print("\n".join([repr(chain), *_how(chain)]))
+
+
+def _how(chain: Any) -> list[str]:
+    """How a chain was obtained, a line each."""
+    obtained = chain.obtained
+    agreed = (obtained.protocol, obtained.cipher, obtained.signature_scheme, obtained.alpn)
+    lines = [
+        f"by {obtained.how}: {', '.join(part for part in agreed if part)}",
+        f"SNI {obtained.server_name or 'none'}; {obtained.duration:.2f} s; from {obtained.vantage}",
+        f"possession of the leaf's key: {obtained.possession}",
+    ]
+    if obtained.ocsp is not None:
+        lines.append(f"a stapled OCSP response of {len(obtained.ocsp)} bytes")
+    if obtained.scts is not None:
+        lines.append(f"SCTs delivered in the handshake, {len(obtained.scts)} bytes")
+    lines += obtained.findings
+    lines += [f"{attempt.how} at {attempt.where} failed: {attempt.reason}" for attempt in obtained.attempts]
+    return [f"  {text(line, 600)}" for line in lines]

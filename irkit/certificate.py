@@ -10,19 +10,19 @@ import binascii
 import hashlib
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from irkit import render
+from irkit import fields, render
 from irkit.errors import InputError
 
 if TYPE_CHECKING:
     from cryptography import x509
 
-__all__ = ["Certificate", "Pin", "cut_spki", "der_children", "der_element", "pem_blocks"]
+__all__ = ["Certificate", "Pin", "pem_blocks"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -82,82 +82,6 @@ class Pin:
         return f"Pin({str(self)!r})"
 
 
-def der_element(data: bytes, pos: int, end: int) -> tuple[int, int, int]:
-    """The DER element at `pos`: its tag byte, where its content begins and where it ends."""
-    if pos + 2 > end:
-        raise ValueError("truncated")
-    tag, length = data[pos], data[pos + 1]
-    start = pos + 2
-    if tag & 0x1F == 0x1F:
-        raise ValueError("a long tag")
-    if length == 0x80:
-        raise ValueError("indefinite length")
-    if length & 0x80:
-        count = length & 0x7F
-        length = int.from_bytes(data[start : start + count], "big")
-        start += count
-    if start + length > end:
-        raise ValueError("an element longer than what holds it")
-    return tag, start, start + length
-
-
-def der_children(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """The elements between start and end: (tag, where it begins, where its content begins, where it ends)."""
-    while start < end:
-        tag, content, after = der_element(data, start, end)
-        yield tag, start, content, after
-        start = after
-
-
-def _tbs(der: bytes) -> list[tuple[int, int, int, int]]:
-    """The elements of TBSCertificate from serialNumber on (RFC 5280, section 4.1)."""
-    tag, start, end = der_element(der, 0, len(der))
-    if tag != 0x30:
-        raise ValueError("not a SEQUENCE")
-    tag, start, end = der_element(der, start, end)
-    if tag != 0x30:
-        raise ValueError("TBSCertificate is not a SEQUENCE")
-    parts = list(der_children(der, start, end))
-    return parts[1:] if parts and parts[0][0] == 0xA0 else parts
-
-
-def cut_spki(der: bytes) -> bytes | None:
-    """The bytes of SubjectPublicKeyInfo as they stand in a DER certificate, or None where it has no such shape.
-
-    Re-encoding a parsed key gives other bytes for RSA without NULL, RSA-PSS and compressed or explicit EC keys, and so
-    another pin; the certificate's own bytes are what RFC 7469, section 2.4 hashes.
-    """
-    try:
-        parts = _tbs(der)
-        tag, begin, _, end = parts[5]
-        if tag != 0x30:
-            return None
-        inner = [part[0] for part in der_children(der, *parts[5][2:])]
-    except (ValueError, IndexError):
-        return None
-    return der[begin:end] if inner[:2] == [0x30, 0x03] else None
-
-
-_NAME_OIDS = {"550403": "CN", "550406": "C", "55040a": "O", "55040b": "OU", "550407": "L", "550408": "ST"}
-
-
-def _lenient_name(der: bytes, index: int) -> str | None:
-    """Issuer (2) or subject (4) read as far as it goes, when the strict reader refuses it."""
-    try:
-        _, _, start, end = _tbs(der)[index]
-        shown = []
-        for _, _, rdn_start, rdn_end in der_children(der, start, end):
-            for _, _, pair_start, pair_end in der_children(der, rdn_start, rdn_end):
-                oid, value = list(der_children(der, pair_start, pair_end))[:2]
-                name = _NAME_OIDS.get(der[oid[2] : oid[3]].hex(), "OID." + der[oid[2] : oid[3]].hex())
-                raw = der[value[2] : value[3]]
-                encoding = {0x1E: "utf-16-be", 0x1C: "utf-32-be", 0x14: "latin-1"}.get(value[0], "utf-8")
-                shown.append(f"{name}={raw.decode(encoding, 'backslashreplace')}")
-    except (ValueError, IndexError):
-        return None
-    return ",".join(reversed(shown))
-
-
 @lru_cache(maxsize=4096)
 def _load(der: bytes) -> tuple[x509.Certificate | None, str]:
     from cryptography import x509
@@ -188,33 +112,35 @@ def _fields(der: bytes) -> _Fields:
     parsed, problem = _load(der)
     problems = [problem] if problem else []
 
-    def read(what: str, get: Callable[[x509.Certificate], Any], default: Any = None) -> Any:
-        if parsed is None:
-            return default
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                return get(parsed)
-        except Exception as error:  # noqa: BLE001 - parsing is lazy and raises many kinds; the field is described
-            problems.append(f"{what} does not parse: {render.text(error, 120)}")
-            return default
+    def read(what: str, get: Callable[[x509.Certificate], Any], leniently: Callable[[bytes], Any]) -> Any:
+        """By the library, or where that refuses, from its place in the DER."""
+        failed = ""
+        if parsed is not None:
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    return get(parsed)
+            except Exception as error:  # noqa: BLE001 - parsing is lazy and raises many kinds; the field is described
+                failed = f"{what} does not parse: {render.text(error, 120)}"
+        value = leniently(der)
+        if failed or value is None:
+            problems.append(failed or f"{what} can't be read")
+        return value
 
-    subject = read("the subject", lambda c: c.subject.rfc4514_string())
-    issuer = read("the issuer", lambda c: c.issuer.rfc4514_string())
-    fields = _Fields(
-        subject=_lenient_name(der, 4) if subject is None else subject,
-        issuer=_lenient_name(der, 2) if issuer is None else issuer,
-        serial=read("the serial number", lambda c: c.serial_number),
-        not_before=read("notBefore", lambda c: c.not_valid_before_utc),
-        not_after=read("notAfter", lambda c: c.not_valid_after_utc),
-        dns_names=read("subjectAltName", _dns_names, ()),
-        is_ca=read("basicConstraints", _is_ca),
-        key=read("the key", _describe_key, "a key of unknown kind"),
+    found = _Fields(
+        subject=read("the subject", lambda c: c.subject.rfc4514_string(), fields.read_name),
+        issuer=read("the issuer", lambda c: c.issuer.rfc4514_string(), lambda d: fields.read_name(d, issuer=True)),
+        serial=read("the serial number", lambda c: c.serial_number, fields.read_serial),
+        not_before=read("notBefore", lambda c: c.not_valid_before_utc, fields.read_time),
+        not_after=read("notAfter", lambda c: c.not_valid_after_utc, lambda d: fields.read_time(d, after=True)),
+        dns_names=read("subjectAltName", _dns_names, fields.read_names) or (),
+        is_ca=read("basicConstraints", _is_ca, fields.read_is_ca),
+        key=read("the key", _describe_key, _describe_spki) or "a key of unknown kind",
         problems=(),
     )
-    if cut_spki(der) is None:
+    if fields.cut_spki(der) is None:
         problems.append("no SubjectPublicKeyInfo where a certificate has one: it has no pin")
-    return replace(fields, problems=tuple(problems))
+    return replace(found, problems=tuple(problems))
 
 
 def _dns_names(parsed: x509.Certificate) -> tuple[str, ...]:
@@ -238,7 +164,19 @@ def _is_ca(parsed: x509.Certificate) -> bool:
 
 
 def _describe_key(parsed: x509.Certificate) -> str:
-    key = parsed.public_key()
+    return _kind(parsed.public_key())
+
+
+def _describe_spki(der: bytes) -> str | None:
+    from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+    try:
+        return _kind(load_der_public_key(fields.cut_spki(der) or b""))
+    except Exception:  # noqa: BLE001 - an odd key raises one of many kinds; its algorithm can be named still
+        return fields.read_key(der)
+
+
+def _kind(key: object) -> str:
     curve = getattr(getattr(key, "curve", None), "name", "")
     size = getattr(key, "key_size", "")
     kind = type(key).__name__.removesuffix("PublicKey").removeprefix("_")
@@ -275,12 +213,12 @@ class Certificate:
     @property
     def spki(self) -> bytes | None:
         """DER of SubjectPublicKeyInfo, cut from the certificate; None where there is none."""
-        return cut_spki(self.der)
+        return fields.cut_spki(self.der)
 
     @property
     def pin(self) -> Pin | None:
         """SHA-256 of `spki` (RFC 7469, section 2.4); None where there is none."""
-        spki = self.spki
+        spki = fields.cut_spki(self.der)
         return None if spki is None else Pin.of(spki)
 
     @property

@@ -36,6 +36,7 @@ class Obtained:
         protocol, cipher, signature_scheme, alpn: What the handshake agreed on, by the names of the IANA registries.
         possession: Whether the server showed that it holds the leaf's key: `proven`, `disproven` or `unproven`.
         ocsp: The stapled OCSP response, raw; None for none.
+        scts: The SCTs delivered in the handshake, raw: a SignedCertificateTimestampList; None for none.
         attempts: Tries that failed on the way, with their reasons.
         findings: What is odd about the capture, a line each.
         vantage: The name of the place it was captured from.
@@ -56,6 +57,7 @@ class Obtained:
     alpn: str = ""
     possession: Literal["proven", "disproven", "unproven"] = "unproven"
     ocsp: bytes | None = None
+    scts: bytes | None = None
     attempts: tuple[Attempt, ...] = ()
     findings: tuple[str, ...] = ()
     vantage: str = ""

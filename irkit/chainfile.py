@@ -239,7 +239,8 @@ def chain_to_value(chain: Chain) -> dict[str, Any]:
     obtained = chain.obtained
     fields: dict[str, Any] = {name: getattr(obtained, name) for name in Obtained.__slots__}
     fields["at"] = obtained.at.isoformat().replace("+00:00", "Z") if obtained.at else None
-    fields["ocsp"] = base64.b64encode(obtained.ocsp).decode() if obtained.ocsp is not None else None
+    for name, raw in (("ocsp", obtained.ocsp), ("scts", obtained.scts)):
+        fields[name] = base64.b64encode(raw).decode() if raw is not None else None
     fields["attempts"] = [{"where": a.where, "how": a.how, "reason": a.reason} for a in obtained.attempts]
     fields["findings"] = list(obtained.findings)
     return {
@@ -310,7 +311,7 @@ def _obtained(fields: Mapping[str, Any], where: str) -> Obtained:
         try:
             if name == "at":
                 known[name] = _time(value)
-            elif name == "ocsp":
+            elif name in {"ocsp", "scts"}:
                 known[name] = base64.b64decode(value, validate=True)
             elif name == "attempts":
                 known[name] = tuple(Attempt(str(a["where"]), str(a["how"]), str(a["reason"])) for a in value)

@@ -76,6 +76,7 @@ class Flight:
         hello: ServerHello; None until it came.
         certificates: DER as presented, in order; None until Certificate came.
         ocsp: The stapled OCSP response for the leaf; None without one.
+        scts: The SignedCertificateTimestampList for the leaf (RFC 6962, section 3.3); None without one.
         signed: What was signed with the leaf's key; None until it came, or where the suite signs nothing.
         alpn: The application protocol agreed on.
         client_certificate_asked: The server sent CertificateRequest.
@@ -98,6 +99,7 @@ class Flight:
         self.hello: ServerHello | None = None
         self.certificates: tuple[bytes, ...] | None = None
         self.ocsp: bytes | None = None
+        self.scts: bytes | None = None
         self.signed: Signed | None = None
         self.alpn = ""
         self.client_certificate_asked = False
@@ -226,7 +228,7 @@ class Flight:
             self.hello = server_hello(body)
             if retried and self.hello.retry:
                 raise MalformedError("a second HelloRetryRequest")
-            self.alpn = self.hello.alpn
+            self.alpn, self.scts = self.hello.alpn, self.hello.scts
             self._transcript.append(message)
             if self.hello.protocol == 0x0304 and not self.hello.retry:
                 self._keys(self.hello)
@@ -288,6 +290,8 @@ class Flight:
                 for number, data in extensions(reader.vector(2)) if modern else ():
                     if number == 5 and len(found) == 1 and data[:1] == b"\x01":
                         self.ocsp = Reader(data[1:]).vector(3) or None
+                    elif number == 18 and len(found) == 1:
+                        self.scts = data or None
         except MalformedError:
             self.findings.append(f"Certificate breaks off after {len(found)} whole certificates")
         return found

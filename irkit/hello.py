@@ -7,7 +7,9 @@ session, and ends before the key exchange does: the server's signature is all th
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from cryptography.hazmat.primitives import hashes, hmac
 from cryptography.hazmat.primitives.asymmetric import ec, x25519
@@ -16,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from irkit import iana
 from irkit.flight import Flight, expand_label
 
-__all__ = ["Offer", "ShortHandshake", "client_hello"]
+__all__ = ["KEY_TYPES", "Offer", "ShortHandshake", "client_hello"]
 
 X25519 = 29
 _CURVES: dict[int, type[ec.EllipticCurve]] = {23: ec.SECP256R1, 24: ec.SECP384R1, 25: ec.SECP521R1}
@@ -31,6 +33,19 @@ _SCHEMES = (
     0x0602,
 )  # fmt: skip
 
+# Kind of key: what the names of its suites before TLS 1.3 hold (RFC 8422, section 2: EdDSA goes with ECDSA's), and how
+# the names of its signature schemes begin.
+_KINDS: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "any": ("", ("",)),
+        "rsa": ("_RSA_", ("rsa_",)),
+        "ecdsa": ("_ECDSA_", ("ecdsa_",)),
+        "eddsa": ("_ECDSA_", ("ed25519", "ed448")),
+        "mldsa": ("none", ("mldsa",)),
+    }
+)
+KEY_TYPES = tuple(_KINDS)
+
 
 @dataclass(frozen=True, slots=True)
 class Offer:
@@ -39,8 +54,8 @@ class Offer:
     Attributes:
         server_name: The SNI, A-labels; None sends none.
         minimum, maximum: Protocol versions as on the wire, 0x0301 to 0x0304.
-        key_type: `rsa` or `ecdsa` offers signatures of that key only, so that a server with both shows that one;
-            `any` offers all.
+        key_type: One of KEY_TYPES. All but `any` offer signatures of that kind of key only, so that a server with
+            several shows that one.
         alpn: Application protocols.
     """
 
@@ -53,7 +68,7 @@ class Offer:
     @property
     def ciphers(self) -> tuple[int, ...]:
         """Suites, TLS 1.3 first, then forward secret ones, strong before weak."""
-        wanted = {"any": "", "rsa": "_RSA_", "ecdsa": "_ECDSA_"}[self.key_type]
+        wanted, _ = _KINDS[self.key_type]
         old = [n for n, name in iana.CIPHERS.items() if wanted in name and n >> 8 != 0x13 and self.minimum < 0x0304]
         old.sort(key=lambda n: ("DHE" not in iana.CIPHERS[n], "GCM" not in iana.CIPHERS[n], n))
         return (*((0x1301, 0x1302, 0x1303, 0x1304, 0x1305) if self.maximum >= 0x0304 else ()), *old)
@@ -61,8 +76,8 @@ class Offer:
     @property
     def schemes(self) -> tuple[int, ...]:
         """Signature schemes of the wanted kind of key."""
-        kinds = {"any": ("",), "rsa": ("rsa_",), "ecdsa": ("ecdsa_",)}[self.key_type]
-        return tuple(number for number in _SCHEMES if iana.SCHEMES[number].startswith(kinds))
+        _, begins = _KINDS[self.key_type]
+        return tuple(number for number in _SCHEMES if iana.SCHEMES[number].startswith(begins))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +118,7 @@ def client_hello(
         (10, _vector(_numbers(_GROUPS if share else _OLD_GROUPS), 2)),
         (11, b"\1\0"),
         (13, _vector(_numbers(offer.schemes), 2)),
+        (18, b""),  # signed_certificate_timestamp
         (50, _vector(_numbers(_SCHEMES), 2)),  # whoever signed the certificates, show them
         (23, b""),
         (0xFF01, b"\0"),

@@ -36,6 +36,7 @@ class ServerHello:
         group, share: The key share of TLS 1.3; 0 and empty without one.
         cookie: Of a HelloRetryRequest.
         retry: Whether it is a HelloRetryRequest.
+        scts: The SignedCertificateTimestampList, before TLS 1.3; None without one.
     """
 
     protocol: int
@@ -46,6 +47,7 @@ class ServerHello:
     cookie: bytes = b""
     alpn: str = ""
     retry: bool = False
+    scts: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,7 @@ def server_hello(body: bytes) -> ServerHello:
         cookie=Reader(found[44]).vector(2) if 44 in found else b"",
         alpn=alpn(found[16]) if 16 in found else "",
         retry=retry,
+        scts=found.get(18) or None,
     )
 
 

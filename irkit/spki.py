@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from irkit.certificate import der_children, der_element
+from irkit.fields import der_children, der_element
 
 __all__ = ["raw_key", "reencodings", "with_null"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import socket
 import ssl
 import threading
@@ -153,6 +154,40 @@ def test_the_stapled_ocsp_response_is_kept(tmp_path: Path) -> None:
         with zoo.s_server(tmp_path, EC, version, "-status_file", str(response)) as port:
             for sweep in (False, True):
                 assert local(port, sweep=sweep).obtained.ocsp == response.read_bytes()
+
+
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+def test_scts_of_the_handshake_are_kept(tmp_path: Path, version: str) -> None:
+    listed = b"\0\x2a\0\x28" + bytes(range(40))
+    # SERVERINFOV2: in ClientHello, in ServerHello before TLS 1.3, in Certificate from then on
+    info = (0x80 | 0x100 | 0x1000).to_bytes(4, "big") + b"\0\x12" + zoo.vector(listed, 2)
+    file = tmp_path / "sct.pem"
+    body = base64.b64encode(info).decode()
+    file.write_text(f"-----BEGIN SERVERINFOV2 FOR SCT-----\n{body}\n-----END SERVERINFOV2 FOR SCT-----\n")
+    with zoo.s_server(tmp_path, EC, version, "-serverinfo", str(file)) as port:
+        for sweep in (False, True):
+            chain = local(port, sweep=sweep)
+            assert chain.obtained.scts == listed
+            assert chain.obtained.attempts == ()
+    with zoo.s_server(tmp_path, EC, version) as port:
+        assert local(port).obtained.scts is None
+
+
+@pytest.mark.parametrize("kind", ["eddsa", "mldsa"])
+def test_eddsa_or_ml_dsa_on_request_of_a_server_that_has_both(tmp_path: Path, kind: str) -> None:
+    keys = {"eddsa": forge.make_key("ed25519"), "mldsa": mldsa.MLDSA65PrivateKey.generate()}
+    identities = {name: forge.self_signed(f"{name}.test", key=key) for name, key in keys.items()}
+    served = SSL.Context(SSL.TLS_SERVER_METHOD)
+    for name, identity in {**identities, "ecdsa": EC}.items():
+        served.use_certificate(identity.x509)
+        served.use_privatekey_file(str(identity.write(tmp_path, name)[1]))
+    with zoo.pyopenssl(served) as port:
+        chain = local(port, key_type=kind)
+        assert ders(chain) == ders(identities[kind].chain)
+        assert chain.obtained.possession == "proven"
+        assert ders(local(port, key_type="ecdsa"))[0] == EC.certificate.der
+    with pytest.raises(InputError, match=r"needs TLS 1\.3"):
+        local(1, key_type="mldsa", maximum="TLSv1.2")
 
 
 def ocsp_response() -> bytes:

@@ -16,8 +16,10 @@ from forge import make_key, root, self_signed
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from irkit.certificate import Certificate, Pin, cut_spki, pem_blocks
+from irkit import fields
+from irkit.certificate import Certificate, Pin, pem_blocks
 from irkit.errors import InputError
+from irkit.fields import cut_spki
 
 
 @given(st.binary(min_size=32, max_size=32))
@@ -167,3 +169,40 @@ def test_hostile_certificates_are_readable_and_shown_harmless(corpus: Path) -> N
     assert files
     for file in files:
         touch(Certificate.from_der(file.read_bytes()))
+
+
+def test_a_field_that_breaks_hides_no_other() -> None:
+    """Each place is spoilt in turn; what stands elsewhere is read all the same."""
+    plain = root().issue("a.example", "192.0.2.7", cn="Field Leaf", serial=77).certificate
+    names = ("subject", "issuer", "serial", "not_before", "not_after", "dns_names", "is_ca", "key", "pin")
+    whole = {name: getattr(plain, name) for name in names}
+    for good, bad in (
+        (b"\x17\x0d", b"\x17\x0c"),  # a UTCTime whose length is wrong spoils validity
+        (b"\x06\x03\x55\x1d\x13", b"\x06\x03\x55\x1d\x23"),  # an extension twice
+        (b"\x0c\x0aField Leaf", b"\x0c\x0aField\xff\xfe\xfdaf"),  # not UTF-8
+        (b"\x02\x01\x4d", b"\x02\x01\xcd"),  # a negative serial number
+        (b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x07"),  # version 8
+    ):
+        assert good in plain.der
+        odd = Certificate.from_der(plain.der.replace(good, bad, 1))
+        same = [name for name in names if getattr(odd, name) == whole[name]]
+        assert len(same) >= len(names) - 2, (bad, set(names) - set(same))
+    trailing = Certificate.from_der(plain.der + b"more")
+    assert trailing.x509 is None
+    assert {name: getattr(trailing, name) for name in names} == whole
+    assert len(trailing.problems) == 1
+
+
+def test_the_lenient_reader_agrees_with_the_strict_one_on_the_corpus(corpus: Path) -> None:
+    compared = 0
+    for der, _ in collected(corpus):
+        certificate = Certificate.from_der(der)
+        if certificate.x509 is None or certificate.problems:
+            continue
+        compared += 1
+        assert fields.read_serial(der) == certificate.serial
+        assert fields.read_time(der) == certificate.not_before
+        assert fields.read_time(der, after=True) == certificate.not_after
+        assert fields.read_names(der) == certificate.dns_names
+        assert fields.read_is_ca(der) == certificate.is_ca
+    assert compared > 4000

@@ -85,10 +85,38 @@ def test_capture_prints_the_chain_as_text_pem_or_json(
     assert irkit.load_chain(tmp_path / "chain.json") == identity.chain
 
 
+def test_capture_offers_what_the_library_can(tls_server: Callable[..., Any], capsys: Any, tmp_path: Path) -> None:
+    import forge
+
+    identity = forge.root().issue("localhost")
+    certificate, key = identity.write(tmp_path, "me")
+    address = tls_server(identity).address
+    options = "--no-server-name --key-type ecdsa --minimum TLSv1.2 --maximum TLSv1.2 --vantage office --sweep --alpn h2"
+    options += f" --client-cert {certificate} --client-key {key}"
+    assert main(["capture", address, "--all", "--json", *options.split()]) == 0
+    said = capsys.readouterr()
+    (tmp_path / "all.json").write_text(said.out)
+    chain = irkit.load_chain(tmp_path / "all.json")
+    assert chain == identity.chain
+    obtained = chain.obtained
+    assert (obtained.server_name, obtained.protocol, obtained.vantage, obtained.how) == (
+        None, "TLSv1.2", "office", "hello"
+    )  # fmt: skip
+    assert "1 addresses, 1 with a chain: the same chain" in said.err
+    assert main(["capture", address]) == 0
+    shown = capsys.readouterr().out
+    for line in ("by handshake: TLSv1.3", "SNI none", "possession of the leaf's key: proven"):
+        assert line in shown
+    assert main(["capture", "127.0.0.1:1", "--all"]) == 3
+    assert "refused the connection" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
         (["capture", "127.0.0.1:1"], 3, "hint:"),
+        (["capture", "127.0.0.1:1", "--client-key", "x"], 2, "without its certificate"),
+        (["capture", "127.0.0.1:1", "--key-type", "dsa"], 2, "no key type"),
         (["capture", "127.0.0.1:x"], 2, "no usable port"),
         (["triage"], 2, "wants an incident file or --replay"),
         (["triage", "a.toml", "--replay", "b"], 2, "one of them"),
