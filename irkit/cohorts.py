@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from irkit.evidence import Observed
+from irkit.clients import Client
 from irkit.facts import Facts, Opinion
 from irkit.verdict import Cohort
 
@@ -24,19 +24,21 @@ class Case:
     """A cohort with what is to be judged of it.
 
     Attributes:
-        kind: What its releases make of the trusted chain: `accepts`, `changed`, `never`, `rejects`, `unsure`
-            (see `irkit.facts.Opinion.kind`), `unlisted` where the incident file has no such release, `quiet` where no
-            failures rise.
+        kind: What its releases make of the trusted chain, as `irkit.facts.Opinion.kind` has it; `unlisted` where the
+            incident file has no such release; `quiet` where no failures rise; `foreign` where only a client's chain
+            speaks of it, `told` where only reports do, `trickle` for strangers as on any day.
         onset: The rise of its failures; None without metrics, or where nothing rises.
         opinions: Of its releases.
-        foreign: Chains its clients saw whose leaf key the owner doesn't know.
+        foreign: What its clients saw whose leaf key the owner doesn't know.
+        told: What its other clients say, that failed for another reason than their pins.
     """
 
     cohort: Cohort
     kind: str
     onset: Onset | None = None
     opinions: tuple[Opinion, ...] = ()
-    foreign: tuple[Observed, ...] = ()
+    foreign: tuple[Client, ...] = ()
+    told: tuple[Client, ...] = ()
 
 
 def cases(facts: Facts) -> tuple[Case, ...]:
@@ -44,9 +46,13 @@ def cases(facts: Facts) -> tuple[Case, ...]:
     found = [case for onset in facts.onsets for case in _by_opinion(facts, onset)]
     if not found:
         found = list(_without_onset(facts))
-    for observed in facts.evidence.observed:
-        if facts.foreign(observed):
-            _place(found, observed)
+    reported = sum(client.count for client in facts.clients)
+    for client in facts.clients:
+        if client.stranger:
+            _place(found, client, trickle=_everyday(found, client, reported))
+    for client in facts.clients:
+        if not client.stranger and client.kind != "pin":
+            _listen(found, client)
     if not found:
         quiet = facts.evidence.failures is not None
         kinds = {opinion.kind for opinion in facts.opinions}
@@ -93,7 +99,7 @@ def _by_opinion(facts: Facts, onset: Onset) -> Iterator[Case]:
             unlisted.append(f"{platform} {version}".strip())
         for opinion in matching:
             # Each release that was never right has its own reason; the others share theirs.
-            key = opinion.release.name if opinion.kind in ("never", "rejects") else opinion.kind
+            key = opinion.release.name if opinion.kind in ("never", "rejects", "silent") else opinion.kind
             if opinion not in groups.setdefault(key, []):
                 groups[key].append(opinion)
     for opinions in groups.values():
@@ -154,11 +160,12 @@ def _is(opinion: Opinion, version: str, platform: str) -> bool:
 def _without_onset(facts: Facts) -> Iterator[Case]:
     """What the chain and the pins say by themselves, when no failures are counted, or none rise."""
     counted = facts.evidence.failures
-    changed = tuple(opinion for opinion in facts.opinions if opinion.kind == "changed")
-    if changed:
-        yield Case(Cohort(tuple(o.release.name for o in changed)), "changed", None, changed)
+    for kind in ("changed", "split", "path"):
+        alike = tuple(opinion for opinion in facts.opinions if opinion.kind == kind)
+        if alike and not (kind == "path" and all(_succeeds(counted, opinion) for opinion in alike)):
+            yield Case(Cohort(tuple(o.release.name for o in alike)), kind, None, alike)
     for opinion in facts.opinions:
-        if opinion.kind in ("never", "rejects") and not _succeeds(counted, opinion):
+        if opinion.kind == "silent" or (opinion.kind in ("never", "rejects") and not _succeeds(counted, opinion)):
             yield Case(Cohort((opinion.release.name,)), opinion.kind, None, (opinion,))
 
 
@@ -171,31 +178,65 @@ def _succeeds(failures: Failures | None, opinion: Opinion) -> bool:
     return validations > 0 and float(table["failures"].sum()) < 0.5 * validations
 
 
-def _place(found: list[Case], observed: Observed) -> None:
-    """Puts a foreign chain into the case it belongs to, or makes one for it."""
+_EXPLAINED = ("changed", "never", "rejects", "split", "path")
+
+
+def _everyday(found: list[Case], client: Client, reported: int) -> bool:
+    """Whether strangers are as few as on any day, and were there before the failures that something else explains."""
+    onsets = [case.onset for case in found if case.onset is not None]
+    return bool(
+        onsets
+        and all(case.kind in _EXPLAINED for case in found)
+        and client.nature in ("debug", "elsewhere", "product")
+        and client.count <= 0.05 * reported
+        and client.at is not None
+        and client.at < min(onset.earliest for onset in onsets)
+    )
+
+
+def _place(found: list[Case], client: Client, *, trickle: bool) -> None:
+    """Puts a stranger's chain into the case it belongs to, or makes one for it."""
     for i, case in enumerate(found):
         # A release that doesn't accept the trusted chain fails for that reason already; the chain its client saw is
         # another matter, and gets a case of its own.
-        if case.kind in ("accepts", "unsure", "unlisted") and _fits(case.cohort, observed):
-            networks = case.cohort.networks or ((observed.network,) if observed.network else ())
-            found[i] = replace(case, foreign=(*case.foreign, observed), cohort=replace(case.cohort, networks=networks))
+        if case.kind in ("accepts", "unsure", "unlisted") and _fits(case.cohort, client):
+            networks = case.cohort.networks or ((client.network,) if client.network else ())
+            found[i] = replace(case, foreign=(*case.foreign, client), cohort=replace(case.cohort, networks=networks))
             return
-    cohort = Cohort(
-        releases=(observed.release,) if observed.release else (),
-        regions=(observed.region,) if observed.region else (),
-        networks=(observed.network,) if observed.network else (),
-    )
+    kind = "trickle" if trickle else "foreign"
+    cohort = _cohort_of(client)
     for i, case in enumerate(found):
-        if case.kind == "foreign" and case.cohort == cohort:
-            found[i] = replace(case, foreign=(*case.foreign, observed))
+        if case.kind == kind and case.cohort == cohort:
+            found[i] = replace(case, foreign=(*case.foreign, client))
             return
-    found.append(Case(cohort, "foreign", foreign=(observed,)))
+    found.append(Case(cohort, kind, foreign=(client,)))
 
 
-def _fits(cohort: Cohort, observed: Observed) -> bool:
-    pairs = (
-        (cohort.releases, observed.release),
-        (cohort.regions, observed.region),
-        (cohort.networks, observed.network),
+def _listen(found: list[Case], client: Client) -> None:
+    """Puts what a client of the owner's own chain says beside the case that it belongs to, or makes one for it."""
+    for i, case in enumerate(found):
+        if case.kind not in ("foreign", "trickle", "told") and _fits(case.cohort, client):
+            found[i] = replace(case, told=(*case.told, client))
+            return
+    cohort = _cohort_of(client)
+    for i, case in enumerate(found):
+        if case.kind == "told" and case.cohort == cohort:
+            found[i] = replace(case, told=(*case.told, client))
+            return
+    found.append(Case(cohort, "told", told=(client,)))
+
+
+def _cohort_of(client: Client) -> Cohort:
+    return Cohort(
+        releases=(client.release,) if client.release else (),
+        regions=(client.region,) if client.region else (),
+        networks=(client.network,) if client.network else (),
     )
-    return all(not values or not value or value in values for values, value in pairs)
+
+
+def _fits(cohort: Cohort, client: Client) -> bool:
+    pairs = ((cohort.regions, client.region), (cohort.networks, client.network))
+    # A report names the app as its bundle does; the version is what both have.
+    version = client.release.rpartition(" ")[2]
+    same = not cohort.releases or not version or any(name.rpartition(" ")[2] == version for name in cohort.releases)
+    return same and all(not values or not value or value in values for values, value in pairs)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from irkit.accept import Acceptance, accepts
 from irkit.certificate import Certificate, Pin
 from irkit.chain import Chain
-from irkit.evidence import Capture, Evidence, Observed
+from irkit.clients import Client, clients
+from irkit.evidence import Capture, Evidence
 from irkit.pins import Release
 from irkit.trust import Verification, verify
 
@@ -27,15 +28,34 @@ OWNED = frozenset({"active", "next", "backup"})
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """What a release makes of the trusted chain now and of the one before; None where there is no such chain."""
+    """What a release makes of the trusted chain now and of the one before; None where there is no such chain.
+
+    Attributes:
+        others: What it makes of the other chains that trusted vantages see.
+        given: What it makes of the chain as presented, whatever the roots.
+    """
 
     release: Release
     now: Acceptance | None
     before: Acceptance | None
+    others: tuple[Acceptance, ...] = ()
+    given: Acceptance | None = None
 
     @property
     def kind(self) -> str:
-        """`accepts`; `changed`: no now, yes before; `never`: no and no; `rejects`: no now, before unknown; `unsure`."""
+        """In a word.
+
+        `accepts`; `silent`: no pin stands in the way, though the release has pins; `split`: it accepts one of the
+        chains that are served and refuses another; `path`: the presented chain holds its pin, the path to the roots
+        doesn't; `changed`: no now, yes before; `never`: no and no; `rejects`: no now, before unknown; `unsure`.
+        """
+        answers = {a.answer for a in (self.now, *self.others) if a is not None}
+        if {"yes", "no"} <= answers:
+            return "split"
+        if self.now is not None and self.now.why in ("no-rule", "expired-config") and self.release.pins:
+            return "silent"
+        if self._only_elsewhere():
+            return "path"
         if self.now is None or self.now.answer in ("unknown", "on some devices"):
             return "unsure"
         if self.now.answer != "no":
@@ -46,6 +66,12 @@ class Opinion:
             return "changed"
         # Refused for its names or its issuer, the chain now says nothing of the pins.
         return "never" if self.now.why in ("pin", "config-rejected") else "rejects"
+
+    def _only_elsewhere(self) -> bool:
+        now, given = self.now, self.given
+        if now is None or given is None or given.answer not in ("yes", "on some devices"):
+            return False
+        return (now.answer, now.why) == ("no", "pin") or now.why in ("trust-store", "path")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +88,7 @@ class Facts:
         previous: The newest trusted capture from before the onset.
         verification: Whether `chain` verifies for the host, now, to the trusted roots.
         opinions: One for each release.
+        clients: What failing clients saw.
     """
 
     evidence: Evidence
@@ -73,6 +100,7 @@ class Facts:
     previous: Capture | None
     verification: Verification | None
     opinions: tuple[Opinion, ...]
+    clients: tuple[Client, ...] = ()
 
     def status(self, pin: Pin | None) -> str:
         """The inventory's word for a key of this host; empty when it is not listed, or for other hosts only."""
@@ -107,12 +135,6 @@ class Facts:
                 return opinion.release.name
         return ""
 
-    def foreign(self, observed: Observed) -> bool:
-        """Whether a client's chain has a leaf key that neither the owner nor a trusted vantage knows."""
-        pin = observed.chain.leaf.pin
-        seen = {capture.chain.leaf.pin for capture in (*self.trusted, *self.evidence.history) if capture.trusted}
-        return self.status(pin) not in OWNED and (pin is None or pin not in seen)
-
 
 def establish(evidence: Evidence) -> Facts:
     """Derives the facts. Pure: "now" is the evidence's."""
@@ -127,7 +149,12 @@ def establish(evidence: Evidence) -> Facts:
         before = None
         if previous is not None:
             before = accepts(release, previous.chain, host=host, at=previous.at or now, trust=trust)
-        return Opinion(release, current, before)
+        given = None
+        if chain is not None and current is not None and current.answer in ("no", "on some devices"):
+            given = accepts(release, chain, host=host, at=now)
+        others = {capture.chain: capture for capture in dissent}
+        found = tuple(accepts(release, other, host=host, at=now, trust=trust) for other in others)
+        return Opinion(release, current, before, found, given)
 
     return Facts(
         evidence=evidence,
@@ -139,7 +166,17 @@ def establish(evidence: Evidence) -> Facts:
         previous=previous,
         verification=None if chain is None or trust is None else verify(chain, trust, at=now, host=host),
         opinions=tuple(opinion(release) for release in evidence.releases),
+        clients=clients(evidence, _known(evidence, trusted)),
     )
+
+
+def _known(evidence: Evidence, trusted: tuple[Capture, ...]) -> frozenset[Pin]:
+    """Leaf keys that the owner lists as its own or that a trusted vantage saw."""
+    host = evidence.incident.host
+    listed = () if evidence.inventory is None else evidence.inventory.keys
+    owned = [key.pin for key in listed if key.status in OWNED and (not key.hosts or host in key.hosts)]
+    seen = [c.chain.leaf.pin for c in (*trusted, *evidence.history) if c.trusted and len(c.chain)]
+    return frozenset((*owned, *(pin for pin in seen if pin is not None)))
 
 
 @lru_cache(maxsize=4)  # by far the longest step, and the remedies start from the same facts

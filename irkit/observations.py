@@ -2,77 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
 
-from irkit.certificate import Pin
 from irkit.cohorts import Case
-from irkit.evidence import Observed
 from irkit.explain import Explanation, explain_pin
-from irkit.facts import OWNED, Facts, Opinion, issuer_key, root_key
+from irkit.facts import Facts, Opinion, issuer_key, root_key
+from irkit.notes import Observations, short
 from irkit.pins import ConfiguredPin
 from irkit.render import text
-from irkit.trust import covers, linked_path, verify
-from irkit.verdict import Finding
-from irkit.weights import EXPLAINED, WEIGHTS
+from irkit.testimony import testimony
+from irkit.trust import covers, verify
+from irkit.weights import EXPLAINED
 
-__all__ = ["Observations", "observe"]
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """One thing that was seen, with what it weighs for each hypothesis (a verdict or a cause)."""
-
-    id: str
-    says: str
-    source: str
-    weights: Mapping[str, float]
-
-    def finding(self, *hypotheses: str) -> Finding:
-        """As a finding about a verdict and its cause; about what it weighs most for where it says nothing of them."""
-        mine = {name: self.weights[name] for name in hypotheses if name in self.weights}
-        weights = mine or self.weights
-        supports = max(weights, key=lambda name: abs(weights[name]), default="")
-        return Finding(self.id, self.says, self.source, supports, weights.get(supports, 0.0))
-
-
-@dataclass(slots=True)
-class Observations:
-    """Notes, the scores they add up to by cause or verdict, and the checks that would settle the case."""
-
-    notes: list[Note] = field(default_factory=list)
-    scores: dict[str, float] = field(default_factory=dict)
-    checks: list[str] = field(default_factory=list)
-
-    def add(self, name: str, says: str, source: str, weights: Mapping[str, float] | None = None) -> None:
-        """Writes one observation down, with its weights from the table unless others are given."""
-        weights = WEIGHTS[name] if weights is None else weights
-        self.notes.append(Note(name, says, source, weights))
-        for key, weight in weights.items():
-            self.scores[key] = self.scores.get(key, 0.0) + weight
-
-    def findings(self, verdict: str, cause: str) -> list[Finding]:
-        """What speaks for a verdict and its cause first, then what rules others out, then what speaks against it."""
-
-        def strength(note: Note) -> float:
-            return note.weights.get(verdict, 0.0) + note.weights.get(cause, 0.0) * (cause != verdict)
-
-        def order(note: Note) -> tuple[bool, float, float]:
-            own = strength(note)
-            return own < 0, -own, -max(map(abs, note.weights.values()), default=0.0)
-
-        return [note.finding(verdict, cause) for note in sorted(self.notes, key=order)]
+__all__ = ["observe"]
 
 
 def observe(facts: Facts, case: Case) -> Observations:
     """Everything that bears on one case."""
     seen = Observations()
     _failures(facts, case, seen)
-    _clients(facts, case, seen)
-    if case.kind != "foreign":
+    testimony(facts, case, seen)
+    if case.kind not in ("foreign", "trickle"):
         _opinions(facts, case, seen)
-        if case.kind != "accepts" and not (case.kind == "never" and _others_accept(facts, case)):
+        if case.kind not in ("accepts", "silent") and not (case.kind == "never" and _others_accept(facts, case)):
             _server(facts, case, seen)
     if case.kind in ("never", "rejects"):
         _pins(facts, case, seen)
@@ -87,7 +39,7 @@ def _failures(facts: Facts, case: Case, seen: Observations) -> None:
         return
     source = f"metrics {failures.source}"
     if onset is None:
-        if case.kind != "foreign":
+        if case.kind not in ("foreign", "silent", "told", "split", "path"):
             seen.add("no-excess", "No cohort's failures rise above their own baseline in the window.", source)
         return
     count = f"{onset.failures:.0f} of {onset.validations:.0f} validations failed, {onset.excess:.0f} over the baseline"
@@ -106,50 +58,6 @@ def _failures(facts: Facts, case: Case, seen: Observations) -> None:
         seen.add("follows-rollout", f"They began and grew with the rollout of {text(cohort.name)}.", source)
 
 
-def _clients(facts: Facts, case: Case, seen: Observations) -> None:
-    evidence = facts.evidence
-    for observed in case.foreign:
-        leaf, at = observed.chain.leaf, observed.at or evidence.now
-        who = f"A failing client{f' on {text(observed.network)}' if observed.network else ''} saw"
-        key = f"leaf key {_short(leaf.pin)}, which neither the inventory nor any trusted capture knows"
-        allowed = _authorised(facts, observed)
-        if allowed:
-            says = f"{who} a chain issued by {text(allowed)}, an inspection CA that the inventory allows."
-            seen.add("client-chain-authorised", says, observed.source)
-            continue
-        public = (
-            None
-            if evidence.trust is None
-            else verify(observed.chain, evidence.trust, at=at, host=evidence.incident.host)
-        )
-        if public is not None and public.ok:
-            says = f"{who} a publicly trusted chain with {key}."
-            seen.add("client-chain-public-root", says, observed.source)
-        else:
-            why = public.reason if public is not None else "no roots were given to verify it with"
-            issuer = text(observed.chain.certificates[-1].issuer, 100)
-            says = f"{who} a chain with {key}; it ends at {issuer} and does not verify: {text(why, 200)}."
-            seen.add("client-chain-untrusted-root", says, observed.source)
-    known = [o for o in evidence.observed if not facts.foreign(o)]
-    if known and case.kind == "accepts" and not case.foreign:
-        says = "The chain that a client sent is one that trusted vantages see too; it explains no failure."
-        seen.add("client-chain-known", says, known[0].source)
-
-
-def _authorised(facts: Facts, observed: Observed) -> str:
-    """The name of the inspection CA in the inventory that really signed the chain; empty if none did."""
-    inventory = facts.evidence.inventory
-    if inventory is None:
-        return ""
-    for inspection in inventory.inspections:
-        if inspection.networks and observed.network not in inspection.networks:
-            continue
-        # Only a certificate that really signed the leaf counts; one that was merely appended doesn't.
-        if any(certificate.pin == inspection.pin for certificate in linked_path(observed.chain)[1:]):
-            return inspection.name or str(inspection.pin)
-    return ""
-
-
 def _opinions(facts: Facts, case: Case, seen: Observations) -> None:
     if facts.chain is None or not case.opinions:
         return
@@ -164,12 +72,38 @@ def _opinions(facts: Facts, case: Case, seen: Observations) -> None:
         when = f"{facts.previous.at:%Y-%m-%d %H:%M} UTC" if facts.previous and facts.previous.at else "before"
         says = f"{names} would refuse {now}, and would have accepted the one captured {when}."
         seen.add("acceptance-changed", says, pins)
+        _pinned_place(case, seen, pins)
+    elif case.kind == "split":
+        says = f"{names} would accept one of the chains that trusted vantages see now and refuse another."
+        seen.add("acceptance-split", says, pins)
+    elif case.kind == "path":
+        says = (
+            f"The chain as presented holds a pin of {names}; the path to the given roots does not. {_sentence(reason)}"
+        )
+        seen.add("pin-off-the-path", says, pins)
+    elif case.kind == "silent" and case.onset is None:
+        expired = case.opinions[0].now is not None and case.opinions[0].now.why == "expired-config"
+        name = "pins-expired" if expired else "host-not-covered"
+        seen.add(name, f"{names} has pins and checks none of them: {_sentence(reason)}", pins)
     elif case.kind == "never":
         says = f"{names} would refuse {now}, and would have refused the one before it too. {_sentence(reason)}"
         seen.add("never-accepted", says, pins)
     elif case.kind == "rejects":
         says = f"{names} would refuse {now}; no earlier trusted chain is known. {_sentence(reason)}"
         seen.add("rejected-now", says, pins)
+
+
+def _pinned_place(case: Case, seen: Observations, source: str) -> None:
+    """Where on the path of before the pin stood that is gone now."""
+    places = {
+        decided.path.index(decided.certificate)
+        for decided in (opinion.before for opinion in case.opinions)
+        if decided is not None and decided.certificate is not None and decided.certificate in decided.path
+    }
+    if len(places) == 1:
+        place = places.pop()
+        name, word = ("pinned-leaf-gone", "leaf") if not place else ("pinned-ca-gone", "CA")
+        seen.add(name, f"What they matched before was the {word} certificate at place {place} of the path.", source)
 
 
 def _server(facts: Facts, case: Case, seen: Observations) -> None:
@@ -184,12 +118,12 @@ def _server(facts: Facts, case: Case, seen: Observations) -> None:
     leaf, source = chain.leaf, "captures from " + _vantages(facts)
     owners, status, verification = facts.owners(leaf.pin), facts.status(leaf.pin), facts.verification
     if status == "compromised":
-        says = f"The served leaf key {_short(leaf.pin)} is listed as compromised."
+        says = f"The served leaf key {short(leaf.pin)} is listed as compromised."
         seen.add("leaf-key-compromised", says, "inventory")
     elif owners:
-        seen.add("leaf-key-owned", f"The served leaf key {_short(leaf.pin)} is the owner's: {owners}.", source)
+        seen.add("leaf-key-owned", f"The served leaf key {short(leaf.pin)} is the owner's: {owners}.", source)
     elif evidence.inventory is not None and status not in ("staging", "retired"):
-        says = f"The served leaf key {_short(leaf.pin)} is not in the inventory, and was not served before."
+        says = f"The served leaf key {short(leaf.pin)} is not in the inventory, and was not served before."
         seen.add("leaf-key-unknown", says, source)
     if facts.dissent:
         _dissent(facts, seen)
@@ -204,8 +138,15 @@ def _server(facts: Facts, case: Case, seen: Observations) -> None:
 def _dissent(facts: Facts, seen: Observations) -> None:
     pins = {facts.chain.leaf.pin if facts.chain else None, *(c.chain.leaf.pin for c in facts.dissent)}
     where = ", ".join(sorted({text(capture.vantage) for capture in facts.dissent}))
-    if all(facts.status(pin) in OWNED for pin in pins):
-        says = f"Trusted captures differ ({where} sees another leaf key), and the inventory lists every key seen."
+    chains = [facts.chain, *(c.chain for c in facts.dissent)]
+    kinds = {c.leaf.key.partition(" ")[0] for c in chains if c is not None}
+    if len(kinds) > 1 and all(facts.owners(pin) for pin in pins):
+        says = (
+            f"The server has leaf keys of several kinds ({text(' and '.join(sorted(kinds)))}), all of them the owner's."
+        )
+        seen.add("keys-of-two-kinds", says, where)
+    elif all(facts.owners(pin) for pin in pins):
+        says = f"Trusted captures differ ({where} sees another leaf key), and every key seen is the owner's."
         seen.add("edges-differ-all-known", says, where)
     else:
         says = f"Trusted captures disagree: {where} sees another leaf key, and not every key seen is in the inventory."
@@ -227,7 +168,8 @@ def _unverified(facts: Facts, seen: Observations, source: str) -> None:
         seen.add("name-mismatch", says, source)
     else:
         says = f"The served chain does not verify to the trusted roots: {text(verification.reason, 200)}."
-        seen.add("issuer-untrusted", says, source)
+        owned = facts.owners(chain.leaf.pin)
+        seen.add("own-chain-untrusted" if owned else "issuer-untrusted", says, source)
 
 
 def _before(facts: Facts, seen: Observations, source: str) -> None:
@@ -240,9 +182,11 @@ def _before(facts: Facts, seen: Observations, source: str) -> None:
         seen.add("leaf-key-unchanged", f"The leaf key is the one captured at {when}.", source)
         if len(chain) < len(before) and set(chain.certificates) <= set(before.certificates):
             says = f"The server sends {len(chain)} certificates where it sent {len(before)} at {when}."
-            seen.add("chain-shortened", says, source)
+            gone = {c.pin for c in before} - {c.pin for c in chain}
+            pinned = any(pin in opinion.release.pins for opinion in facts.opinions for pin in gone)
+            seen.add("chain-shortened" if pinned else "chain-shortened-unpinned", says, source)
     else:
-        says = f"The leaf key changed from {_short(before.leaf.pin)} (captured at {when}) to {_short(chain.leaf.pin)}."
+        says = f"The leaf key changed from {short(before.leaf.pin)} (captured at {when}) to {short(chain.leaf.pin)}."
         seen.add("leaf-key-changed", says, source)
     if trust is None:
         return
@@ -277,7 +221,7 @@ def _pins(facts: Facts, case: Case, seen: Observations) -> None:
             seen.add("config-rejected", says, text(release.source))
         elif listed and all(facts.status(e.pin) in _LISTED_WRONG for e in entries(opinion)):
             status = listed[0][1]
-            says = f"{text(release.name)} pins only keys listed as {status}, as {_short(listed[0][0].pin)}."
+            says = f"{text(release.name)} pins only keys listed as {status}, as {short(listed[0][0].pin)}."
             seen.add("pin-explained", says, text(release.source), {_LISTED_WRONG[status]: EXPLAINED})
         elif explained is not None:
             entry, explanation = explained
@@ -289,10 +233,25 @@ def _pins(facts: Facts, case: Case, seen: Observations) -> None:
                 f"No pin of {text(release.name)} is the hash of a key in any trusted capture, the inventory or a root."
             )
             seen.add("pins-match-nothing", says, text(release.source))
+        caught = _caught(facts, opinion)
+        if caught:
+            seen.add("parent-rule-caught", caught, text(release.source))
     others = _others_accept(facts, case)
     if others:
         names = ", ".join(text(opinion.release.name) for opinion in others[:4])
         seen.add("others-accept", f"The same chain is accepted by {names}.", "their pin files")
+
+
+def _caught(facts: Facts, opinion: Opinion) -> str:
+    """The sentence for a rule of the parent that catches this host with the pins of another; empty for none."""
+    inventory, host = facts.evidence.inventory, facts.evidence.incident.host
+    rule = opinion.now.rule if opinion.now is not None else None
+    if inventory is None or rule is None or rule.pattern.lower().strip(".") == host:
+        return ""
+    keys = [inventory.key(entry.pin) for entry in rule.pins]
+    if not any(key is not None and key.hosts and host not in key.hosts for key in keys):
+        return ""
+    return f"The rule for {text(rule.pattern, 80)} catches {text(host)} too, with pins listed for others."
 
 
 # Keys of the inventory that a release should not be left with, and the cause when it is.
@@ -335,7 +294,7 @@ def _checks(facts: Facts, case: Case, seen: Observations) -> None:
             "[[observed]]: a leaf key nobody knows means interception, a key of yours means an edge with another chain."
         )
     if case.foreign:
-        pin = _short(case.foreign[0].chain.leaf.pin)
+        pin = short(case.foreign[0].chain.leaf.pin)
         seen.checks.append(
             f"If the owner's inventory turned out to hold the key {pin}, this would be no interception; ask whoever "
             "issues your certificates."
@@ -344,7 +303,7 @@ def _checks(facts: Facts, case: Case, seen: Observations) -> None:
         seen.checks.append("Add [[release]] with the pin file of each failing release: would it accept this chain?")
     if facts.chain is not None and not facts.owners(facts.chain.leaf.pin) and case.kind not in ("accepts", "foreign"):
         seen.checks.append(
-            f"Compare the served leaf key {_short(facts.chain.leaf.pin)} with the key on your own hosts; if it is"
+            f"Compare the served leaf key {short(facts.chain.leaf.pin)} with the key on your own hosts; if it is"
             " yours, list it in keys.toml, if it is not, treat this as a MITM."
         )
     if facts.evidence.failures is None:
@@ -358,7 +317,3 @@ def _sentence(reason: str) -> str:
 
 def _vantages(facts: Facts) -> str:
     return " and ".join(text(name) for name in facts.witnesses) or "no vantage"
-
-
-def _short(pin: Pin | None) -> str:
-    return f"{str(pin)[:18]}…" if pin is not None else "that can't be read"

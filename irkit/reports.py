@@ -21,6 +21,7 @@ from typing import Any
 
 from irkit import render
 from irkit.applog import messages
+from irkit.certificate import Pin
 from irkit.chain import Chain, Obtained
 from irkit.errors import InputError
 from irkit.render import text
@@ -47,6 +48,7 @@ class Sighting:
         count: How many there were: a floor, never a rate.
         devices: How many installations sent them; 0 where the format doesn't say.
         first, last: The span of their times, aware UTC; None where none says.
+        leaf: The leaf's pin, of the chain or as the log has it; None where neither tells.
     """
 
     report: Report
@@ -55,6 +57,7 @@ class Sighting:
     devices: int
     first: datetime | None
     last: datetime | None
+    leaf: Pin | None = None
 
     @property
     def chain(self) -> Chain:
@@ -294,6 +297,11 @@ class _Counted:
     last: datetime | None = None
 
 
+def _leaf(report: Report) -> Pin | None:
+    chain = report.served or report.validated
+    return chain[0].pin if chain else next(iter(report.pins), None)
+
+
 class _Tally:
     """Reports counted by what they agree on."""
 
@@ -331,7 +339,8 @@ class _Tally:
         if self.uncounted:
             self.findings.append(f"{self.uncounted} reports differ from {SIGHTINGS} others and are counted only")
         sightings = [
-            Sighting(c.report, c.source, c.count, len(c.devices), c.first, c.last) for c in self.by_key.values()
+            Sighting(c.report, c.source, c.count, len(c.devices), c.first, c.last, _leaf(c.report))
+            for c in self.by_key.values()
         ]
         sightings.sort(key=lambda sighting: -sighting.count)
         return Reports(tuple(sightings), self.total, tuple(self.refused), self.aside, tuple(self.findings), raw)

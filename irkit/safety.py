@@ -13,6 +13,7 @@ from irkit.cohorts import Case
 from irkit.facts import OWNED, Facts, issuer_key, root_key
 from irkit.observations import entries, explain
 from irkit.render import text
+from irkit.testimony import clock_off, passing
 from irkit.trust import verify
 
 __all__ = ["Objection", "objection"]
@@ -28,7 +29,10 @@ class Objection:
 
 def objection(facts: Facts, case: Case, verdict: str, cause: str) -> Objection | None:
     """Holds a verdict against the rule; None when it may be given."""
-    if case.foreign and verdict not in ("mitm", "inconclusive"):
+    if case.kind == "trickle":
+        return None
+    portal = cause == "captive-portal" and passing(case) and all(c.nature == "elsewhere" for c in case.foreign)
+    if case.foreign and not portal and verdict not in ("mitm", "inconclusive"):
         return Objection(
             f"A failing client saw a leaf key that nobody knows: that is not to be called {verdict}.",
             "Capture from the network of that client, over a path you trust to show what it sees.",
@@ -40,7 +44,7 @@ def objection(facts: Facts, case: Case, verdict: str, cause: str) -> Objection |
     if verdict == "misconfiguration":
         return _misconfiguration(facts, case, cause)
     if verdict == "not-a-pin-failure":
-        return _not_a_pin_failure(facts, cause)
+        return _not_a_pin_failure(facts, case, cause)
     if verdict == "none":
         return _none(facts)
     return None
@@ -68,6 +72,12 @@ def _rotation(facts: Facts, case: Case) -> Objection | None:
         f"Ask whoever runs the server whether {text(pin)} is its key (openssl pkey -in server.key -pubout -outform DER "
         "| openssl dgst -sha256 -binary | base64), and list it in keys.toml."
     )
+    seen = (pin, *(capture.chain.leaf.pin for capture in facts.dissent))
+    if case.kind in ("split", "path") and facts.opinions:
+        # Nobody's new key is at stake here: every key that is served has to be the owner's.
+        if all(facts.owners(key) for key in seen):
+            return None
+        return Objection("Not every leaf key that is served is known to be the owner's.", check)
     if chain is None or case.kind != "changed":
         return Objection("No release is known to have accepted the chain before and to refuse it now.", check)
     if facts.dissent and any(facts.status(c.chain.leaf.pin) not in OWNED for c in facts.dissent):
@@ -112,6 +122,12 @@ def _misconfiguration(facts: Facts, case: Case, cause: str) -> Objection | None:
     chain = facts.chain
     pin = None if chain is None else chain.leaf.pin
     check = f"Find out whether the served leaf key {text(pin)} is yours; list it in keys.toml if it is."
+    if cause == "dual-certificate" or case.kind == "silent":
+        keys = (pin, *(capture.chain.leaf.pin for capture in facts.dissent))
+        shipped = {key for opinion in case.opinions if case.kind == "silent" for key in opinion.release.pins}
+        if chain is not None and all(facts.owners(key) or key in shipped for key in keys):
+            return None
+        return Objection("Not every leaf key that is served is known to be the owner's.", check)
     if cause == "wrong-certificate-served":
         if facts.status(pin) == "compromised":
             return Objection("The served leaf key is listed as compromised.", check)
@@ -154,7 +170,7 @@ def _misconfiguration(facts: Facts, case: Case, cause: str) -> Objection | None:
     return Objection("Nothing shows that the chain which the release refuses is the owner's.", check)
 
 
-def _not_a_pin_failure(facts: Facts, cause: str) -> Objection | None:
+def _not_a_pin_failure(facts: Facts, case: Case, cause: str) -> Objection | None:
     check = "Capture from a second trusted vantage, on another network."
     if cause == "endpoint-down":
         vantages = {vantage.name for vantage in facts.evidence.incident.vantages if vantage.trusted}
@@ -167,6 +183,12 @@ def _not_a_pin_failure(facts: Facts, cause: str) -> Objection | None:
                 "No vantage got a certificate, yet clients go on connecting: the vantages are cut off.", check
             )
         return None
+    if cause == "captive-portal" and not case.foreign:
+        return Objection("No client's chain shows a sign-in page.", check)
+    if cause == "clock-wrong" and not any(clock_off(facts, client) for client in case.told):
+        return Objection("No client's date is known to be off.", check)
+    if cause == "chain-untrusted" and (facts.chain is None or not facts.owners(facts.chain.leaf.pin)):
+        return Objection("The chain that does not verify is not known to be the owner's.", check)
     if cause == "certificate-expired" and facts.chain is not None and not facts.owners(facts.chain.leaf.pin):
         return Objection("The certificate that ran out is not known to be the owner's.", check)
     return None

@@ -46,10 +46,26 @@ WEIGHTS: Mapping[str, Mapping[str, float]] = MappingProxyType(
         # A certificate for other names than the host: servers do that by mistake, attackers have no use for it.
         "name-mismatch": {"wrong-certificate-served": 6, "rotation": -5, "origin-replaced": -1},
         "chain-shortened": {"incomplete-chain": 8, "intermediate-rotated": -4, "trust-path-changed": -2},
+        # What is no longer sent was nobody's pin: devices lack the path, whatever their pins.
+        "chain-shortened-unpinned": {"chain-untrusted": 5, "incomplete-chain": 1, "rotation": -2},
+        "own-chain-untrusted": {"chain-untrusted": 6, "origin-replaced": -2, "rotation": -3},
         "leaf-expired": {"certificate-expired": 10, "rotation": -6, "misconfiguration": -3},
         "no-certificate": {"endpoint-down": 6},
         # --- the release's pins
         # The pin is a transformation of a certificate that the owner serves: SHA-256 can't be made to match by chance.
+        # The pins are for another host, and a rule for the parent carries them here.
+        "parent-rule-caught": {"host-pattern-mismatch": 8},
+        # Which certificate of the path they relied on tells which change broke them.
+        "pinned-leaf-gone": {"intermediate-rotated": -3},
+        "pinned-ca-gone": {"intermediate-rotated": 1, "ca-changed": 1, "leaf-key-rotated": -3},
+        # Two chains are served at once, and the release knows one: edges, or two kinds of key.
+        "acceptance-split": {"rollout-in-progress": 2, "dual-certificate": 2, "origin-replaced": 1, "none": -3},
+        "keys-of-two-kinds": {"dual-certificate": 8, "rollout-in-progress": -2, "origin-replaced": -4},
+        # Only a path that the device builds differently loses a pin that is presented.
+        "pin-off-the-path": {"trust-path-changed": 5, "wrong-pin": -3, "none": -4},
+        # The platform's own rule says that nothing is checked: no failure needed to know it.
+        "pins-expired": {"pin-set-expired": 9},
+        "host-not-covered": {"host-pattern-mismatch": 9},
         "pin-explained": {},  # the cause that explain_pin names, with EXPLAINED
         "config-rejected": {"config-rejected": 7},
         "pins-match-nothing": {"wrong-pin": 3.5},
@@ -59,6 +75,16 @@ WEIGHTS: Mapping[str, Mapping[str, float]] = MappingProxyType(
         "client-chain-untrusted-root": {"interception-untrusted-ca": 7},
         "client-chain-public-root": {"interception-public-ca": 7},
         "client-chain-authorised": {"inspection-authorised": 12},
+        # A name proves nothing, but an interception is what it is; its kind is worth a guess.
+        "client-chain-product": {"inspection-product": 8},
+        "client-chain-debug": {"user-installed-ca": 8},
+        # A chain for other names fails with or without pins. Where it lasts it is held for an attack.
+        "client-chain-elsewhere": {"captive-portal": 8},
+        "client-chain-elsewhere-lasting": {"interception-untrusted-ca": 7},
+        "trickle-as-before": {"none": 12},
+        # The client says that its trust in the chain failed, and the chain is the owner's and valid.
+        "clients-clock-off": {"clock-wrong": 7},
+        "clients-distrust": {"chain-untrusted": 4, "rotation": -1},
         "client-chain-known": {"none": 0.0},
         # --- the failures
         "no-excess": {"none": 5},

@@ -37,9 +37,9 @@ ORDER = [
     "truststore", "trust", "history", "onset", "explain", "accept.value", "diff", "accept.android", "accept.apple",
     "accept.okhttp", "accept.others", "strategy", "update", "accept.multilevel", "accept", "session",
     # evidence
-    "applog", "reportline", "reports", "evidence", "archive", "gather",
+    "applog", "reportline", "reports", "evidence", "archive", "gather", "clients",
     # the verdict
-    "weights", "verdict", "facts", "cohorts", "observations", "safety", "classify", "remedy",
+    "weights", "verdict", "notes", "facts", "cohorts", "testimony", "observations", "safety", "classify", "remedy",
     # showing and running
     "runbook", "drill.pki", "drill.server", "drill.traffic", "drill.prometheus", "drill.scenario", "drill.files",
     "notebook", "lineup", "summary", "trend", "plots", "exhibits", "report", "run", "doctor", "drill", "cli",

@@ -1,0 +1,194 @@
+"""What failing clients saw: sent chains and reports, sorted by whose key it is and what kind of stranger it is not.
+
+Anyone can send either. A stranger's chain raises suspicion; that a client saw the owner's own lowers none. Chains that
+share their issuer, release, place and failure are one client group: an interceptor mints a leaf for every device.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from irkit.certificate import Pin
+from irkit.chain import Chain
+from irkit.evidence import Evidence
+from irkit.reportline import Kind
+from irkit.reports import Sighting
+from irkit.trust import covers, linked_path, verify
+
+__all__ = ["Client", "Nature", "clients"]
+
+# `ours`: a key that the owner or a trusted vantage knows. The rest are strangers, by what the chain shows:
+# `authorised`: signed by an inspection CA of the inventory. `product`: an issuer named like an antivirus or a
+# middlebox. `debug`: like a debugging proxy, on a device or two. `elsewhere`: for other names than the host, as a
+# sign-in page's. `public`: leads to the trusted roots. `private`: does not. `untold`: a log without certificates.
+Nature = Literal["ours", "authorised", "product", "debug", "elsewhere", "public", "private", "untold"]
+
+EXAMINED = 48  # groups whose signatures are checked; the many groups beyond are taken for the worst
+FEW = 3  # devices that a debugging proxy may be on
+
+# A name proves nothing: it only tells one kind of interception from another, and only below a private root.
+_PRODUCTS = re.compile(
+    r"avast! Web/Mail|Bitdefender|Cisco Umbrella|ContentKeeper|Cyberoam|Forcepoint|FortiGate|Fortinet|Kaspersky|McAfee "
+    r"Web Gateway|netspark|Smoothwall|SonicWALL|Sophos|Blue Coat|IWSS\.TREND|Zscaler|ESET SSL Filter|AVG Web/Mail|"
+    r"Palo Alto|Netskope|Check Point|BadSSL",
+    re.IGNORECASE,
+)
+_DEBUGGERS = re.compile(
+    r"mitmproxy|PortSwigger|Charles Proxy|DO_NOT_TRUST|Fiddler|Proxyman|HTTP Toolkit|AnyProxy|OWASP ZAP|Proxy Root CA",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A group of failing clients that saw chains of one issuer.
+
+    Attributes:
+        chain: One of those chains; empty for `untold`.
+        leaf: Its leaf key.
+        nature: See `Nature`.
+        kind: What failed, as the clients have it; a chain that someone sent counts as `pin`.
+        name: Of the inspection CA or the product; empty for the others.
+        count: How many say so: a floor. `leaves`: how many different leaf keys. `devices`: 0 if unknown.
+        source: The file.
+        reason: Why the chain does not verify; empty where it does, or was not examined.
+    """
+
+    chain: Chain
+    leaf: Pin | None
+    nature: Nature
+    kind: Kind = "pin"
+    name: str = ""
+    count: int = 1
+    leaves: int = 1
+    devices: int = 0
+    source: str = ""
+    at: datetime | None = None
+    release: str = ""
+    platform: str = ""
+    network: str = ""
+    region: str = ""
+    reason: str = ""
+
+    @property
+    def stranger(self) -> bool:
+        """Whether it saw a leaf key that nobody knows."""
+        return self.nature not in ("ours", "untold")
+
+
+@dataclass(slots=True)
+class _Group:
+    sent: Sighting | None
+    chain: Chain
+    leaf: Pin | None
+    count: int = 0
+    devices: int = 0
+
+
+def clients(evidence: Evidence, known: Mapping[Pin, str] | frozenset[Pin]) -> tuple[Client, ...]:
+    """Sorts what clients saw, the most told of first; chains that were sent by hand come before reports.
+
+    Args:
+        evidence: With its observed chains and reports.
+        known: Leaf keys that the owner or a trusted vantage knows.
+    """
+    found = []
+    for item in evidence.observed:
+        if not len(item.chain):
+            continue
+        pin = item.chain.leaf.pin
+        nature, name, reason = (
+            ("ours", "", "") if pin in known else _nature(evidence, item.chain, item.at, item.network)
+        )
+        found.append(
+            Client(item.chain, pin, _debugged(nature, name, 1), "pin", name, source=item.source, at=item.at,
+                   release=item.release, network=item.network, region=item.region, reason=reason)
+        )  # fmt: skip
+    groups = _groups(evidence, known)
+    for number, (key, group) in enumerate(sorted(groups.items(), key=lambda pair: -pair[1].count)):
+        found.append(_client(evidence, key[0] is True, group, examine=number < EXAMINED))
+    return tuple(found)
+
+
+def _groups(evidence: Evidence, known: Mapping[Pin, str] | frozenset[Pin]) -> dict[tuple[object, ...], _Group]:
+    groups: dict[tuple[object, ...], _Group] = {}
+    for sighting in _told(evidence):
+        report = sighting.report
+        ours = sighting.leaf in known
+        certificates = report.served or report.validated
+        # What signed the leaf: the certificates above it, or for a bare leaf nothing but itself.
+        above: object = None if ours else certificates[1:] or (certificates[:1] and certificates[0].issuer)
+        key = ours, above, report.version, report.platform, report.app, report.region, report.network, report.kind
+        group = groups.get(key)
+        if group is None:
+            group = groups[key] = _Group(sighting, sighting.chain, sighting.leaf)
+        group.count += sighting.count
+        group.devices += sighting.devices
+    return groups
+
+
+def _told(evidence: Evidence) -> Iterable[Sighting]:
+    """Reports of failures of the host."""
+    if evidence.reports is None:
+        return ()
+    return (s for s in evidence.reports.of(evidence.incident.host) if s.report.kind not in ("success", "other"))
+
+
+def _client(evidence: Evidence, ours: bool, group: _Group, *, examine: bool) -> Client:
+    sighting, chain = group.sent, group.chain
+    assert sighting is not None
+    report = sighting.report
+    at = None if report.local else report.at  # local time is off by hours, and a chain was valid when it was seen
+    if ours:
+        nature, name, reason = "ours", "", ""
+    elif not len(chain):
+        nature, name, reason = ("untold", "", "") if group.leaf is None else ("private", "", "the log names pins only")
+    elif examine:
+        nature, name, reason = _nature(evidence, chain, at, report.network)
+    else:
+        nature, name, reason = "private", "", "too many different chains to examine each"
+    release = " ".join(part for part in (report.app, report.version) if part)
+    return Client(
+        chain, group.leaf, _debugged(nature, name, group.devices or group.count), report.kind, name, group.count, 1,
+        group.devices, sighting.source, sighting.first, release, report.platform, report.network, report.region, reason,
+    )  # fmt: skip
+
+
+def _debugged(nature: str, name: str, devices: int) -> Nature:
+    """A debugging proxy on many devices is none."""
+    del name
+    return "private" if nature == "debug" and devices > FEW else nature  # type: ignore[return-value]  # its words
+
+
+def _nature(evidence: Evidence, chain: Chain, at: datetime | None, network: str) -> tuple[str, str, str]:
+    """What kind of stranger a chain is, the name of its maker, and why it does not verify."""
+    path = linked_path(chain)
+    for inspection in () if evidence.inventory is None else evidence.inventory.inspections:
+        # Only a certificate that really signed the leaf counts; one that was merely appended doesn't.
+        if (not inspection.networks or network in inspection.networks) and any(
+            certificate.pin == inspection.pin for certificate in path[1:]
+        ):
+            return "authorised", inspection.name or str(inspection.pin), ""
+    host = evidence.incident.host
+    if evidence.trust is not None:
+        verified = verify(chain, evidence.trust, at=at or evidence.now, host=host)
+        if verified.ok:
+            return "public", "", ""
+        reason = verified.reason
+    else:
+        reason = "no roots were given to verify it with"
+    if not covers(chain.leaf, host):
+        return "elsewhere", "", reason
+    issuers = " ".join(name for name in (c.issuer for c in path) if name)
+    if match := _DEBUGGERS.search(issuers):
+        return "debug", match[0], reason
+    if match := _PRODUCTS.search(issuers):
+        return "product", match[0], reason
+    began, seen = chain.leaf.not_before, at or evidence.now
+    if began is not None and timedelta(0) <= seen - began < timedelta(minutes=30):
+        return "debug", "", reason  # minted while the client waited
+    return "private", "", reason

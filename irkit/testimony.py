@@ -1,0 +1,92 @@
+"""What failing clients say of a case, in sentences. Anyone can say it: it raises suspicion and lowers none."""
+
+from __future__ import annotations
+
+from irkit.clients import Client
+from irkit.cohorts import Case
+from irkit.facts import Facts
+from irkit.notes import Observations, short
+from irkit.render import text
+
+__all__ = ["clock_off", "passing", "testimony"]
+
+NOTED = 8  # groups of clients that get a sentence each
+
+
+def testimony(facts: Facts, case: Case, seen: Observations) -> None:
+    """Notes what the case's clients saw and said. One kind of stranger weighs once, however often it is told."""
+    weighed = set()
+    for client in case.foreign[:NOTED]:
+        name, says = _stranger(case, client)
+        seen.add(name, says, client.source, {} if name in weighed else None)
+        weighed.add(name)
+    if len(case.foreign) > NOTED:
+        says = f"{len(case.foreign) - NOTED} more groups of clients saw leaf keys that nobody knows."
+        seen.add("more-strangers", says, case.foreign[NOTED].source, {})
+    _told(facts, case, seen)
+    known = [client for client in facts.clients if client.nature == "ours"]
+    if known and case.kind == "accepts" and not case.foreign:
+        says = "The chain that a client sent is one that trusted vantages see too; it explains no failure."
+        seen.add("client-chain-known", says, known[0].source)
+
+
+def _stranger(case: Case, client: Client) -> tuple[str, str]:
+    where = ", ".join(text(place) for place in (client.network, client.region) if place)
+    many = f"{client.count} reports of failing clients" if client.count > 1 else "A failing client"
+    who = f"{many}{f' on {where}' if where else ''} saw"
+    key = f"leaf key {short(client.leaf)}, which neither the inventory nor any trusted capture knows"
+    if case.kind == "trickle":
+        return "trickle-as-before", f"{who} a {key}: few, and as before the failures began."
+    if client.nature == "authorised":
+        says = f"{who} a chain issued by {text(client.name)}, an inspection CA that the inventory allows."
+        return "client-chain-authorised", says
+    if client.nature == "public":
+        return "client-chain-public-root", f"{who} a publicly trusted chain with {key}."
+    issuer = text(client.chain.certificates[-1].issuer, 100) if len(client.chain) else "a CA that the log doesn't name"
+    ends = f"it ends at {issuer} and does not verify: {text(client.reason, 200)}"
+    if client.nature == "product":
+        return "client-chain-product", f"{who} a chain issued under the name of {text(client.name)} with {key}; {ends}."
+    if client.nature == "debug":
+        made = f"a debugging proxy, {text(client.name)}" if client.name else "a CA that mints while the client waits"
+        return "client-chain-debug", f"{who} a chain as of {made}, on few devices, with {key}; {ends}."
+    if client.nature == "elsewhere" and passing(case):
+        return (
+            "client-chain-elsewhere",
+            f"{who} a certificate for other names, as of a sign-in page, with {key}; {ends}.",
+        )
+    if client.nature == "elsewhere":
+        says = f"{who} a certificate for other names with {key}, and the failures last; {ends}."
+        return "client-chain-elsewhere-lasting", says
+    return "client-chain-untrusted-root", f"{who} a chain with {key}; {ends}."
+
+
+def passing(case: Case) -> bool:
+    """Whether the failures, if they are counted at all, came and went as at a sign-in page."""
+    return case.onset is None or case.onset.shape in ("blip", "recurring")
+
+
+def _told(facts: Facts, case: Case, seen: Observations) -> None:
+    off = [client for client in case.told if clock_off(facts, client)]
+    if off:
+        count = sum(client.count for client in off)
+        says = f"{count} clients say that the owner's valid chain is not valid at their time: their clocks are off."
+        seen.add("clients-clock-off", says, off[0].source)
+    rest = [
+        client for client in case.told if client not in off and client.kind in ("trust", "expired", "not-yet-valid")
+    ]
+    if rest:
+        count = sum(client.count for client in rest)
+        seen.add(
+            "clients-distrust", f"{count} clients say that they don't trust the chain, pins aside.", rest[0].source
+        )
+
+
+def clock_off(facts: Facts, client: Client) -> bool:
+    """Whether a client's own date explains that it refuses a chain which verifies now."""
+    if facts.verification is None or not facts.verification.ok or client.stranger:
+        return False
+    if client.kind in ("expired", "not-yet-valid"):
+        return True
+    leaf = client.chain.leaf if len(client.chain) else None
+    began, ended = (leaf.not_before, leaf.not_after) if leaf is not None else (None, None)
+    return bool(client.kind == "trust" and client.at and began and ended and not began <= client.at <= ended)
