@@ -15,6 +15,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from irkit.accept import Acceptance as Acceptance
     from irkit.accept import accepts as accepts
+    from irkit.alert import incident_from_alerts as incident_from_alerts
+    from irkit.alert import load_alerts as load_alerts
     from irkit.archive import load_evidence as load_evidence
     from irkit.archive import save_evidence as save_evidence
     from irkit.capture import capture as capture
@@ -72,6 +74,7 @@ _HOMES = {
     "check_pins": "pins", "check_update": "update", "classify": "classify", "diff": "diff", "explain_pin": "explain",
     "finish_run": "run", "gather": "gather", "gather_chains": "gather", "gather_failures": "gather",
     "gather_pins": "gather", "keep": "run", "load_chain": "chainfile", "load_evidence": "archive",
+    "incident_from_alerts": "alert", "load_alerts": "alert",
     "load_failures": "metrics", "load_incident": "incident", "load_inventory": "pins", "load_release": "pins",
     "load_reports": "reports", "load_trust": "trust", "new_backup": "pins", "onsets": "onset", "open_run": "run",
     "pinned_session": "session", "pins_as": "pins", "query_failures": "metrics", "remedies": "remedy",

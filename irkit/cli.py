@@ -30,12 +30,13 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"irkit {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _triage(commands)
-    from irkit import capture_command, doctor, drill
+    from irkit import capture_command, doctor, drill, incident_command
     from irkit.pins import command as pins
 
     drill.register(commands)
     doctor.register(commands)
     capture_command.register(commands)
+    incident_command.register(commands)
     pins.register(commands)
     return top
 
@@ -46,28 +47,42 @@ def _triage(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         help="judge an incident and leave a report",
         description="Captures chains, reads pins, queries Prometheus, and leaves a verdict with its evidence in "
         "DIR/<id>/<UTC start>/: result.json, report.html, triage.ipynb, evidence/ and a SHA-256 manifest.",
-        epilog="example:\n  irkit triage incident.toml --out runs\n\n" + _EXIT_CODES,
+        epilog="examples:\n  irkit triage incident.toml --out runs\n"
+        "  irkit triage /etc/irkit --alert - < webhook-body.json\n\n" + _EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("incident", nargs="?", default="", help="the incident file (TOML)")
+    command.add_argument(
+        "--alert", default="", metavar="FILE|-|URL",
+        help="triage an alert; the incident file, or a folder of them to choose from, says what else is known",
+    )  # fmt: skip
     command.add_argument("--out", default="runs", metavar="DIR", help="where the run's folder goes (default: runs)")
     command.add_argument("--replay", default="", metavar="RUN", help="judge a run's evidence again, with no network")
     command.add_argument("--deadline", type=float, default=60.0, metavar="SECONDS", help="for all (default: 60)")
     command.add_argument("--json", action="store_true", help="print result.json instead of the summary")
+    from irkit.incident_command import add_alert_options
+
+    add_alert_options(command)
     command.set_defaults(handler=_run_triage)
 
 
 def _run_triage(arguments: argparse.Namespace) -> int:
-    if bool(arguments.incident) == bool(arguments.replay):
+    if bool(arguments.incident or arguments.alert) == bool(arguments.replay):
         raise InputError(
-            "triage wants an incident file or --replay, one of them", "irkit triage incident.toml --out runs"
+            "triage wants an incident file or --replay, one of them, or --alert",
+            "irkit triage incident.toml --out runs",
         )
     if not arguments.deadline > 0:
         raise InputError(f"a deadline of {arguments.deadline} s is none", "give the seconds the run may take")
+    from irkit.incident_command import alert_incident, alert_notes
     from irkit.run import triage
 
+    incident, notes = arguments.incident, []
+    if arguments.alert:
+        incident, alerts = alert_incident(arguments, arguments.incident)
+        notes = ["From the alert:", *alert_notes(alerts)]
     outcome = triage(
-        arguments.incident, out=arguments.out, replay=arguments.replay, deadline=arguments.deadline
+        incident, out=arguments.out, replay=arguments.replay, deadline=arguments.deadline, notes=notes
     )  # fmt: skip
     if arguments.json:
         print(json.dumps(outcome.result, indent=1))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ from irkit.evidence import Evidence
 from irkit.files import workbench_file
 from irkit.gather import STAGES, begin
 from irkit.incident import Incident
+from irkit.incidentfile import incident_toml, with_absolute_paths
 from irkit.notebook import execute_notebook
 from irkit.remedy import Remediation
 from irkit.render import text
@@ -203,15 +205,21 @@ def _incomplete(evidence: Evidence, why: str) -> tuple[Evidence, Verdict]:
 
 
 def triage(
-    incident: str | Path = "", *, out: str | Path = "runs", replay: str | Path = "", deadline: float = 60.0
+    incident: Incident | str | Path = "",
+    *,
+    out: str | Path = "runs",
+    replay: str | Path = "",
+    deadline: float = 60.0,
+    notes: Sequence[str] = (),
 ) -> Outcome:
     """Runs notebooks/triage.ipynb on an incident file, and leaves result.json, report.html, the notebook and evidence.
 
     Args:
-        incident: The incident file; left out in a replay.
+        incident: The incident file, or an incident, whose file is left in the run's folder; left out in a replay.
         out: Where the run's folder is made.
         replay: A run's folder, whose evidence is judged again, with no network.
         deadline: Seconds for the whole run.
+        notes: What to say at the top of an incident's file, such as the alert that it comes from.
 
     Returns:
         The outcome. A run that did not complete has an `error`, and a report of what it had.
@@ -222,6 +230,10 @@ def triage(
     """
     run = open_run(incident, out=out, replay=replay)
     assert run.folder is not None
+    if isinstance(incident, Incident):
+        file = run.folder / "incident.toml"
+        write_atomically(file, incident_toml(with_absolute_paths(incident), notes))
+        incident = file
     parameters = {
         "incident": str(Path(incident).resolve()) if incident else "",
         "replay": str(Path(replay).resolve()) if replay else "",

@@ -13,12 +13,12 @@ import threading
 import time
 import urllib.request
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, NoReturn, TypedDict
-from urllib.parse import urlsplit
+from typing import Any, NoReturn, TypedDict, Unpack
+from urllib.parse import parse_qsl, urlsplit
 
 from irkit.counters import parse, read_matrix
 from irkit.errors import InputError, MetricsError, MissingExtraError
@@ -30,9 +30,10 @@ try:
 except ImportError:
     raise MissingExtraError("requests is not installed", 'pip install "irkit[workbench]"') from None
 
-__all__ = ["Access", "Transport"]
+__all__ = ["Access", "Transport", "get"]
 
 TRIES = 3
+_Params = Mapping[str, Any] | Sequence[tuple[str, str]] | None
 _AGAIN = {429, 502, 503, 504}
 
 
@@ -85,6 +86,10 @@ class Transport:
         """Ignored: the adapter of prometheus-api-client would retry by its own rules."""
 
     def request(self, *, method: str, url: str, params: Mapping[str, Any] | None = None, **_: Any) -> _Answer:
+        """Asks Prometheus, and reads its answer."""
+        return self._answer(self.ask(method, url, params))
+
+    def ask(self, method: str, url: str, params: _Params = None) -> bytes:
         """Asks, again after a loss or a 429, 502, 503 or 504, but never beyond the deadline."""
         for attempt in range(1, TRIES + 1):
             wait = 0.2 * 2**attempt
@@ -98,7 +103,7 @@ class Transport:
             else:
                 self.skew = _skew(headers.get("Date"))
                 if status == 200:
-                    return self._answer(body)
+                    return bytes(body)
                 # Prometheus' own 503 is a query that took too long: the same query would again.
                 if attempt == TRIES or status not in _AGAIN or b'"errorType"' in body:
                     raise _refused(status, headers, body, self.shown)
@@ -147,9 +152,9 @@ class Transport:
             "ask for a shorter window or a longer step, or raise the deadline",
         ) from None
 
-    def _fetch(self, method: str, url: str, params: Mapping[str, Any] | None) -> tuple[int, Mapping[str, str], bytes]:
+    def _fetch(self, method: str, url: str, params: _Params) -> tuple[int, Mapping[str, str], bytes]:
         left = max(0.05, self.until - time.monotonic())
-        where = {"data" if method == "POST" else "params": dict(params or {})}
+        where = {"data" if method == "POST" else "params": params or {}}
         answer = self.session.request(
             method, url, timeout=(min(left, 10.0), left), stream=True, allow_redirects=False, **where
         )
@@ -189,6 +194,18 @@ def _skew(date: str | None) -> timedelta | None:
         return None if date is None else parsedate_to_datetime(date).astimezone(UTC) - datetime.now(UTC)
     except ValueError:
         return None
+
+
+def get(url: str, *, deadline: float, max_bytes: int, **access: Unpack[Access]) -> bytes:
+    """What an address answers: whole, within the deadline, and not beyond so many bytes.
+
+    Raises:
+        MetricsError: It can't be reached, refuses, is slow, or answers too much.
+        InputError: It is no http or https URL, or holds a password.
+    """
+    base, _, query = url.partition("?")
+    transport = Transport(base, deadline, max_bytes, access)
+    return transport.ask("GET", transport.url, parse_qsl(query, keep_blank_values=True))
 
 
 class _Answer:

@@ -74,6 +74,33 @@ def prometheus(*texts: str, programs: tuple[str, str] = ("prometheus", "promtool
             server.wait(20)
 
 
+@contextlib.contextmanager
+def alerting(program: str, folder: Path) -> Iterator[str]:
+    """Runs a Prometheus in which the alert on api.example.com fires at once; gives its base URL."""
+    (folder / "rules.yml").write_text(
+        "groups:\n  - name: now\n    interval: 1s\n    rules:\n      - alert: CertificatePinFailure\n"
+        "        expr: label_replace(vector(1), 'domain', 'api.example.com', '', '')\n"
+        "        labels: { severity: page, view: region, region: ap-south }\n"
+    )
+    config = folder / "alerting.yml"
+    config.write_text(f"global: {{ evaluation_interval: 1s }}\nrule_files: ['{folder / 'rules.yml'}']\n")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [
+        program, f"--config.file={config}", f"--storage.tsdb.path={folder / 'alerting'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]  # fmt: skip
+    with (
+        (folder / "alerting.log").open("wb") as log,
+        subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT) as server,
+    ):
+        try:
+            _wait(server, f"http://127.0.0.1:{port}", folder / "alerting.log")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+
+
 def _wait(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
     for _ in range(300):
         if server.poll() is not None:

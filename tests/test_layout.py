@@ -32,7 +32,8 @@ ORDER = [
     "pins.okhttp", "pins.report", "pins.trustkit", "pins.code", "pins.ios", "pins.package", "pins.load", "pins.unpack",
     "pins.write", "pins", "pins.command",
     # failures
-    "incident", "promql", "counters", "failures", "changepoint", "metricfile", "transport", "metrics",
+    "incident", "incidentfile", "promql", "counters", "failures", "changepoint", "metricfile", "transport", "metrics",
+    "alert",
     # judging a chain
     "truststore", "trust", "history", "onset", "explain", "accept.value", "diff", "accept.android", "accept.apple",
     "accept.okhttp", "accept.others", "strategy", "update", "accept.multilevel", "accept", "session",
@@ -42,7 +43,8 @@ ORDER = [
     "weights", "verdict", "notes", "facts", "cohorts", "testimony", "observations", "safety", "classify", "remedy",
     # showing and running
     "runbook", "drill.pki", "drill.server", "drill.traffic", "drill.prometheus", "drill.scenario", "drill.files",
-    "notebook", "lineup", "summary", "trend", "plots", "exhibits", "report", "run", "doctor", "drill", "cli",
+    "notebook", "lineup", "summary", "trend", "plots", "exhibits", "report", "run", "doctor", "incident_command", "drill",
+    "cli",
 ]
 # fmt: on
 
