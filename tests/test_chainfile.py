@@ -134,7 +134,8 @@ def full(chain: Chain) -> Chain:
     obtained = Obtained(
         "handshake", "a.test:443 at 192.0.2.7:443", at=datetime(2026, 11, 23, 9, 10, 11, 123456, tzinfo=UTC),
         duration=0.25, host="a.test", port=443, server_name="a.test", address="192.0.2.7:443", protocol="TLSv1.3",
-        cipher="TLS_AES_128_GCM_SHA256", signature_scheme="ed25519", alpn="h2", possession="proven", ocsp=b"\x30\x03", scts=b"\0",
+        cipher="TLS_AES_128_GCM_SHA256", signature_scheme="ed25519", alpn="h2", possession="proven",
+        ocsp=b"\x30\x03", scts=b"\0",
         attempts=(Attempt("a", "handshake", "no"),), findings=("odd", "\x1b]52;"), vantage="office",
         proxy="http://p:1", starttls="smtp",
     )  # fmt: skip

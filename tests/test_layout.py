@@ -43,8 +43,8 @@ ORDER = [
     "weights", "verdict", "notes", "facts", "cohorts", "testimony", "observations", "safety", "classify", "remedy",
     # showing and running
     "runbook", "drill.pki", "drill.server", "drill.traffic", "drill.prometheus", "drill.scenario", "drill.files",
-    "notebook", "lineup", "summary", "trend", "plots", "exhibits", "report", "run", "doctor", "incident_command", "drill",
-    "cli",
+    "notebook", "lineup", "summary", "trend", "plots", "exhibits", "report", "run", "doctor", "incident_command",
+    "drill", "cli",
 ]
 # fmt: on
 
