@@ -31,6 +31,7 @@ KeyType = Literal["any", "rsa", "ecdsa", "eddsa", "mldsa"]
 
 _VERSIONS = {name: number for number, name in iana.PROTOCOLS.items()}
 _WORKERS = 32
+_ADDRESSES = 64  # the most addresses of one name that are asked
 
 
 class SNI(Enum):
@@ -145,8 +146,8 @@ def capture_all(
     Args: as `capture`.
 
     Returns:
-        One entry for each address, in the resolver's order: a chain, or why there is none. A name that does not resolve
-        is one failure.
+        One entry for each of the first 64 addresses, in the resolver's order: a chain, or why there is none. A name
+        that does not resolve is one failure.
 
     Raises:
         InputError: An argument can't be used.
@@ -230,7 +231,7 @@ def _targets(ask: _Ask, connect: str | None) -> list[Endpoint]:
     target = Endpoint.parse(connect, ask.host.port) if connect else ask.host
     if ask.proxy is not None and ask.proxy.resolves:
         return [target]
-    return [Endpoint(address, target.port) for address in resolve(target, ask.deadline)]
+    return [Endpoint(address, target.port) for address in resolve(target, ask.deadline)[:_ADDRESSES]]
 
 
 def _capture_one(ask: _Ask, target: Endpoint, deadline: float) -> Chain | CaptureFailure:

@@ -131,6 +131,5 @@ def _how(chain: Any) -> list[str]:
         lines.append(f"a stapled OCSP response of {len(obtained.ocsp)} bytes")
     if obtained.scts is not None:
         lines.append(f"SCTs delivered in the handshake, {len(obtained.scts)} bytes")
-    lines += obtained.findings
     lines += [f"{attempt.how} at {attempt.where} failed: {attempt.reason}" for attempt in obtained.attempts]
     return [f"  {text(line, 600)}" for line in lines]

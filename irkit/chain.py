@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,8 +11,11 @@ from typing import Literal, overload
 
 from irkit import render
 from irkit.certificate import Certificate, Pin
+from irkit.marks import marks
 
 __all__ = ["Attempt", "CaptureFailure", "Chain", "Obtained"]
+
+_MARKED = 50  # certificates whose names are looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,32 @@ class Obtained:
     proxy: str = ""
     starttls: str = ""
 
+    @property
+    def network(self) -> str:
+        """What kind of network the address is in, where it isn't the public internet: `private`, `shared` and so on.
+
+        A private address for a public name is a resolver's or a proxy's work: an office's own zone, a captive portal.
+        """
+        try:
+            address = ipaddress.ip_address(self.address.rpartition(":")[0].strip("[]").partition("%")[0])
+        except ValueError:
+            return ""
+        mapped = getattr(address, "ipv4_mapped", None) or address
+        if mapped.is_loopback:
+            return "loopback"
+        if mapped.is_link_local:
+            return "link-local"
+        if mapped in _SHARED:
+            return "shared (RFC 6598: a provider's NAT)"
+        if mapped in _UNIQUE_LOCAL or any(mapped in network for network in _RFC1918):
+            return "private (RFC 4193)" if mapped.version == 6 else "private (RFC 1918)"
+        return "" if mapped.is_global else "reserved (RFC 6890)"
+
+
+_SHARED = ipaddress.ip_network("100.64.0.0/10")
+_UNIQUE_LOCAL = ipaddress.ip_network("fc00::/7")
+_RFC1918 = tuple(ipaddress.ip_network(net) for net in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
+
 
 @dataclass(frozen=True, slots=True)
 class CaptureFailure:
@@ -111,6 +141,18 @@ class Chain(Sequence[Certificate]):
         """SHA-256 over the certificates' fingerprints, in hex: names the presented list."""
         return hashlib.sha256(b"".join(bytes.fromhex(c.sha256) for c in self.certificates)).hexdigest()
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a reader has to know of how the chain was obtained and of its names, a line each."""
+        obtained = self.obtained
+        network = (f"the address {obtained.address} is {obtained.network}",) if obtained.network else ()
+        misleading = (
+            f"certificate {number}: {mark}"
+            for number, certificate in enumerate(self.certificates[:_MARKED])
+            for mark in marks(certificate, obtained.host)
+        )
+        return (*network, *obtained.findings, *misleading)
+
     def pem(self) -> str:
         """Every certificate as PEM, in order."""
         return "".join(certificate.pem() for certificate in self.certificates)
@@ -133,8 +175,10 @@ class Chain(Sequence[Certificate]):
 
     def __repr__(self) -> str:
         head = f"Chain of {len(self)} from {render.text(self.obtained.where) or 'memory'}"
-        return head + "\n" + render.text_table(("", "subject", "issuer", "notAfter", "pin"), self._rows())
+        table = render.text_table(("", "subject", "issuer", "notAfter", "pin"), self._rows())
+        return "\n".join([head, table, *(f"  {render.text(remark, 600)}" for remark in self.remarks)])
 
     def _repr_html_(self) -> str:
         caption = f"Chain from {self.obtained.where}" if self.obtained.where else "Chain"
-        return render.table(("", "subject", "issuer", "notAfter", "pin"), self._rows(), caption)
+        table = render.table(("", "subject", "issuer", "notAfter", "pin"), self._rows(), caption)
+        return render.fragment(table, render.bullets(self.remarks)) if self.remarks else table

@@ -174,7 +174,7 @@ def _odd_captures(evidence: Evidence) -> Markup:
         f"{text(capture.vantage)}: {text(line, 600)}"
         for capture in evidence.captures
         for line in (
-            *capture.chain.obtained.findings,
+            *capture.chain.remarks,
             *(f"{a.how} at {a.where} failed: {a.reason}" for a in capture.chain.obtained.attempts),
         )
     ]

@@ -22,7 +22,7 @@ PACKAGE = ROOT / "irkit"
 # fmt: off
 ORDER = [
     # words and values
-    "errors", "files", "style", "render", "iana", "fields", "certificate", "der", "chain", "missing", "spki",
+    "errors", "files", "style", "render", "iana", "fields", "certificate", "der", "marks", "chain", "missing", "spki",
     # chains from endpoints and files
     "messages", "flight", "possession", "link", "chainfile", "hello", "handshake", "starttls", "proxy", "capture",
     "capture_command",
