@@ -24,7 +24,9 @@ def observe(facts: Facts, case: Case) -> Observations:
     testimony(facts, case, seen)
     if case.kind not in ("foreign", "trickle"):
         _opinions(facts, case, seen)
-        if case.kind not in ("accepts", "silent") and not (case.kind == "never" and _others_accept(facts, case)):
+        sound = facts.verification is not None and facts.verification.ok
+        judged_by_pins = case.kind not in ("accepts", "silent") and not (case.kind == "told" and sound)
+        if judged_by_pins and not (case.kind == "never" and _others_accept(facts, case)):
             _server(facts, case, seen)
     if case.kind in ("never", "rejects"):
         _pins(facts, case, seen)

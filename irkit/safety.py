@@ -125,21 +125,12 @@ def _misconfiguration(facts: Facts, case: Case, cause: str) -> Objection | None:
     if cause == "dual-certificate" or case.kind == "silent":
         keys = (pin, *(capture.chain.leaf.pin for capture in facts.dissent))
         shipped = {key for opinion in case.opinions if case.kind == "silent" for key in opinion.release.pins}
+        shipped -= {key for key in shipped if facts.status(key)}
         if chain is not None and all(facts.owners(key) or key in shipped for key in keys):
             return None
         return Objection("Not every leaf key that is served is known to be the owner's.", check)
     if cause == "wrong-certificate-served":
-        if facts.status(pin) == "compromised":
-            return Objection("The served leaf key is listed as compromised.", check)
-        if facts.status(pin) or facts.owners(pin):
-            return None
-        if _moved(facts):
-            return Objection("The certificate is for another name, and the host answers at other addresses.", check)
-        if len(facts.witnesses) > 1:
-            return None
-        return Objection(
-            "One vantage alone saw the certificate for another name; a path's attacker can do that.", check
-        )
+        return _wrong_certificate(facts, check)
     if cause == "incomplete-chain":
         return None if facts.owners(pin) else Objection("The served leaf key is not known to be the owner's.", check)
     if cause == "wrong-pin":
@@ -168,6 +159,19 @@ def _misconfiguration(facts: Facts, case: Case, cause: str) -> Objection | None:
     ):
         return None
     return Objection("Nothing shows that the chain which the release refuses is the owner's.", check)
+
+
+def _wrong_certificate(facts: Facts, check: str) -> Objection | None:
+    pin = None if facts.chain is None else facts.chain.leaf.pin
+    if facts.status(pin) == "compromised":
+        return Objection("The served leaf key is listed as compromised.", check)
+    if facts.status(pin) or facts.owners(pin):
+        return None
+    if _moved(facts):
+        return Objection("The certificate is for another name, and the host answers at other addresses.", check)
+    if len(facts.witnesses) > 1:
+        return None
+    return Objection("One vantage alone saw the certificate for another name; a path's attacker can do that.", check)
 
 
 def _not_a_pin_failure(facts: Facts, case: Case, cause: str) -> Objection | None:
