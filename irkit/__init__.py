@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from irkit.evidence import Evidence as Evidence
     from irkit.explain import explain_pin as explain_pin
     from irkit.failures import Failures as Failures
+    from irkit.fleet import capture_many as capture_many
+    from irkit.fleetfile import keep_captures as keep_captures
+    from irkit.fleetfile import load_captures as load_captures
     from irkit.gather import begin as begin
     from irkit.gather import gather as gather
     from irkit.gather import gather_chains as gather_chains
@@ -71,9 +74,11 @@ _HOMES = {
     "Failures": "failures", "Finding": "verdict", "Incident": "incident", "IrkitError": "errors", "Missing": "missing",
     "Pin": "certificate", "PinUpdate": "update", "Release": "pins", "Strategy": "strategy", "TrustStore": "trust",
     "Verdict": "verdict", "accepts": "accept", "begin": "gather", "capture": "capture", "capture_all": "capture",
+    "capture_many": "fleet",
     "check_pins": "pins", "check_update": "update", "classify": "classify", "diff": "diff", "explain_pin": "explain",
     "finish_run": "run", "gather": "gather", "gather_chains": "gather", "gather_failures": "gather",
-    "gather_pins": "gather", "keep": "run", "load_chain": "chainfile", "load_evidence": "archive",
+    "gather_pins": "gather", "keep": "run",
+    "keep_captures": "fleetfile", "load_captures": "fleetfile", "load_chain": "chainfile", "load_evidence": "archive",
     "incident_from_alerts": "alert", "load_alerts": "alert",
     "load_failures": "metrics", "load_incident": "incident", "load_inventory": "pins", "load_release": "pins",
     "load_reports": "reports", "load_trust": "trust", "new_backup": "pins", "onsets": "onset", "open_run": "run",

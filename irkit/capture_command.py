@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 from irkit.errors import CaptureError, InputError
+from irkit.fleet_command import run_many
 from irkit.link import Endpoint
 from irkit.render import text
 
@@ -22,6 +23,7 @@ _EXAMPLES = """examples:
   irkit capture mx.example.com:25 --starttls smtp
   irkit capture api.example.com --proxy socks5h://127.0.0.1:1080 --proxy-auth-env PROXY_LOGIN
   irkit capture api.example.com --client-cert me.pem --client-key me.key
+  irkit capture --targets hosts.txt --sweep --out fleet.ndjson     # again after an interruption: it goes on
   ssh probe.example.net irkit capture --json api.example.com > probe.json   # then irkit.load_chain("probe.json")"""
 
 
@@ -36,7 +38,10 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = command.add_argument
-    add("host", help="host, host:port or [v6]:port")
+    add("host", nargs="?", default="", help="host, host:port or [v6]:port")
+    add("--targets", default="", metavar="FILE", help="many hosts instead, one a line")
+    add("--out", default="", metavar="FILE", help="with --targets: where to, .ndjson or .parquet")
+    add("--concurrency", type=int, default=32, metavar="N", help="with --targets: hosts asked at a time (default: 32)")
     add("--connect", default=None, metavar="ADDRESS:PORT", help="connect there instead of resolving the host")
     add("--all", action="store_true", help="ask every address in parallel, and say whether they agree")
     name = command.add_mutually_exclusive_group()
@@ -61,6 +66,10 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    if bool(arguments.host) == bool(arguments.targets):
+        raise InputError("capture wants a host or --targets, one of them", "irkit capture api.example.com")
+    if arguments.targets:
+        return run_many(arguments)
     from irkit.capture import capture, capture_all  # late: OpenSSL is slow to load, and --help needs none
     from irkit.chain import Chain
 

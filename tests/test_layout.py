@@ -25,7 +25,7 @@ ORDER = [
     "errors", "files", "style", "render", "iana", "fields", "certificate", "der", "marks", "chain", "missing", "spki",
     # chains from endpoints and files
     "messages", "flight", "possession", "link", "chainfile", "hello", "handshake", "starttls", "proxy", "capture",
-    "capture_command",
+    "target", "sweep", "fleet", "fleetfile", "fleet_command", "capture_command",
     # pins
     "pins.binary_xml", "pins.keys", "pins.markup", "pins.release", "pins.cover", "pins.grammar", "pins.check",
     "pins.notes", "pins.android", "pins.listing", "pins.resources", "pins.source", "pins.chromium", "pins.hpkp",

@@ -1,0 +1,62 @@
+"""`irkit capture --targets`: many endpoints into one file, with a progress bar."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from irkit.errors import InputError
+from irkit.render import text
+
+if TYPE_CHECKING:
+    from irkit.fleetfile import Tally
+
+__all__ = ["run_many"]
+
+# What is asked of one host only, with its default.
+_SINGLE: dict[str, Any] = {
+    "connect": None, "all": False, "server_name": None, "no_server_name": False, "key_type": "any",
+    "minimum": "TLSv1", "maximum": "TLSv1.3", "alpn": [], "client_cert": None, "client_key": None, "proxy": None,
+    "proxy_auth_env": None, "starttls": None, "json": False, "pem": False,
+}  # fmt: skip
+
+
+def run_many(arguments: argparse.Namespace) -> int:
+    """Captures from the endpoints of `--targets` into `--out`; gives the exit code."""
+    from irkit.fleetfile import keep_captures
+    from irkit.target import read_targets
+
+    if wrong := [name for name, default in _SINGLE.items() if getattr(arguments, name) != default]:
+        raise InputError(f"--{wrong[0].replace('_', '-')} is for one host, not for --targets", "leave it out")
+    if not arguments.out:
+        raise InputError("--targets needs --out", "irkit capture --targets hosts.txt --out fleet.ndjson")
+    targets = read_targets(arguments.targets)
+    tally = keep_captures(
+        targets, arguments.out, sweep=arguments.sweep, concurrency=arguments.concurrency,
+        deadline=arguments.deadline,
+        vantage=None if arguments.vantage == "local" else arguments.vantage, progress=_Progress(len(targets)),
+    )  # fmt: skip
+    before = f", {tally.before} were there before" if tally.before else ""
+    print(f"{tally.chains} chains captured, {tally.different} different in all, {tally.failures} failures{before}")
+    print(f"in {text(arguments.out, 1000)}")
+    return 0
+
+
+class _Progress:
+    """A bar on a terminal; elsewhere a line now and then."""
+
+    def __init__(self, total: int) -> None:
+        self._total, self._said = total, time.monotonic()
+        self._live = sys.stderr.isatty()
+
+    def __call__(self, tally: Tally) -> None:
+        done, now = tally.before + tally.chains + tally.failures, time.monotonic()
+        if now - self._said < (0.1 if self._live else 10) and done < self._total:
+            return
+        self._said = now
+        filled = 30 * done // self._total
+        bar = f"{'#' * filled}{'.' * (30 - filled)} {done}/{self._total}, {tally.failures} failures"
+        sys.stderr.write(f"\r{bar}{chr(10) if done == self._total else ''}" if self._live else f"{bar}\n")
+        sys.stderr.flush()

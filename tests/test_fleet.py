@@ -1,0 +1,190 @@
+"""Many endpoints: every one has a result, a chain is stored once, and an interrupted run goes on."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from contextlib import ExitStack
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zoo
+from zoo import EC, RSA
+
+from irkit.chain import CaptureFailure, Chain
+from irkit.cli import main
+from irkit.errors import InputError, IrkitError, RunError
+from irkit.fleet import Captured, capture_many
+from irkit.fleetfile import keep_captures, load_captures
+from irkit.target import Target, read_targets
+
+
+def zoo_of(stack: ExitStack) -> dict[str, Any]:
+    """Ports by what must come back: a chain's DER, or a word of the reason."""
+    enter = stack.enter_context
+    refused = zoo.socket.create_server(("127.0.0.1", 0))
+    port = refused.getsockname()[1]
+    refused.close()
+    modern = EC.server_context()
+    modern.minimum_version = zoo.ssl.TLSVersion.TLSv1_3
+    return {
+        f"127.0.0.1:{enter(zoo.python_tls(EC.server_context()))}": zoo.ders(EC.chain),
+        f"127.0.0.1:{enter(zoo.python_tls(RSA.server_context()))}": zoo.ders(RSA.chain),
+        f"127.0.0.1:{enter(zoo.python_tls(modern))}": zoo.ders(EC.chain),
+        f"127.0.0.1:{enter(zoo.raw(zoo.tls12([b'junk', EC.certificate.der])))}": [b"junk", EC.certificate.der],
+        f"127.0.0.1:{enter(zoo.raw(zoo.tls13([RSA.certificate.der])))}": [RSA.certificate.der],
+        f"127.0.0.1:{enter(zoo.raw(zoo.answering(b'SSH-2.0-x' + bytes([13, 10]))))}": "SSH",
+        f"127.0.0.1:{enter(zoo.raw(zoo.replying(zoo.records(bytes([2, 40]), 21))))}": "handshake_failure",
+        f"127.0.0.1:{enter(zoo.raw(zoo.silent))}": "deadline",
+        f"127.0.0.1:{enter(zoo.raw(zoo.dripping))}": "deadline",
+        f"127.0.0.1:{enter(zoo.raw(zoo.resetting))}": "",
+        f"127.0.0.1:{enter(zoo.raw(zoo.replying(b'')))}": "closed the connection",
+        f"127.0.0.1:{port}": "refused the connection",
+        "nowhere.invalid": "resolve",
+    }
+
+
+@pytest.mark.parametrize("sweep", [False, True])
+def test_every_endpoint_gives_its_chain_or_a_reason(sweep: bool) -> None:
+    with ExitStack() as stack:
+        wanted = zoo_of(stack)
+        found = list(capture_many([*wanted, "http://x/"], sweep=sweep, deadline=2, concurrency=20, vantage="v"))
+    assert len(found) == len(wanted) + 1
+    for target, result in found:
+        expected = wanted.get(str(target), wanted.get(target.host, "not an endpoint"))
+        if isinstance(result, Chain):
+            assert zoo.ders(result) == expected
+            assert (result.obtained.vantage, str(target)) == ("v", f"{result.obtained.host}:{result.obtained.port}")
+            assert not sweep or (result.obtained.how, result.obtained.possession) == ("hello", "unproven")
+        else:
+            assert isinstance(expected, str), f"{target}: {result.reason}"
+            assert expected in result.reason or "not a host" in result.reason
+
+
+def test_targets_are_taken_as_there_is_room() -> None:
+    taken = []
+
+    def targets() -> Any:
+        for number in range(1000):
+            taken.append(number)
+            yield Target("127.0.0.1", 1)
+
+    for _ in zip(capture_many(targets(), concurrency=4), range(10), strict=False):
+        pass
+    assert len(taken) < 40
+
+
+def test_a_second_process_does_the_work() -> None:
+    with zoo.python_tls(EC.server_context()) as port, ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        found = list(capture_many([f"127.0.0.1:{port}"] * 70, executor=pool, sweep=True))
+    assert [zoo.ders(result) for _, result in found if isinstance(result, Chain)] == [zoo.ders(EC.chain)] * 70
+
+
+class Broken(Executor):
+    """Loses its first task, and takes no second."""
+
+    calls = 0
+
+    def submit(self, *_: Any, **__: Any) -> Future[Any]:
+        self.calls += 1
+        if self.calls > 1:
+            raise RuntimeError("shut down")
+        future: Future[Any] = Future()
+        future.set_exception(OSError("the worker died"))
+        return future
+
+
+def test_a_broken_executor_loses_no_endpoint_silently() -> None:
+    found: list[Captured] = []
+    with pytest.raises(RunError, match="takes no more work"):
+        found.extend(capture_many(["127.0.0.1:1"] * 100, executor=Broken()))
+    assert len(found) == 64
+    results = capture_many(["127.0.0.1:1"] * 64, executor=Broken())
+    reasons = {result.reason for _, result in results if isinstance(result, CaptureFailure)}
+    assert reasons == {"the executor lost it: the worker died"}
+
+
+@pytest.mark.parametrize("ending", ["ndjson", "parquet"])
+def test_what_was_kept_comes_back_each_chain_once(tmp_path: Path, ending: str) -> None:
+    out = tmp_path / f"fleet.{ending}"
+    with zoo.python_tls(EC.server_context()) as first, zoo.python_tls(EC.server_context()) as second:
+        targets = [Target("127.0.0.1", port) for port in (first, second, 1)]
+        tally = keep_captures(targets, out, sweep=True)
+    assert tally == (2, 1, 1, 0)
+    found = {str(target): result for target, result in load_captures(out)}
+    assert [zoo.ders(r) for r in found.values() if isinstance(r, Chain)] == [zoo.ders(EC.chain)] * 2
+    failure = found["127.0.0.1:1"]
+    assert isinstance(failure, CaptureFailure)
+    assert failure.reason == "refused the connection"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"fleet.{ending}"]
+
+
+def test_an_interrupted_run_goes_on(tmp_path: Path) -> None:
+    out = tmp_path / "fleet.ndjson"
+    with zoo.python_tls(EC.server_context()) as port:
+        targets = [Target("127.0.0.1", 1), Target("127.0.0.1", port), Target("127.0.0.1", port, f"127.0.0.1:{port}")]
+        keep_captures(targets[:2], out)
+        with out.open("ab") as file:
+            file.write(b'{"target": "half a li')  # killed as it wrote
+        assert keep_captures(targets, out) == (1, 0, 1, 2)
+    assert sorted(str(target) for target, _ in load_captures(out)) == sorted(map(str, targets))
+    assert keep_captures(targets, out).before == 3
+    with pytest.raises(InputError, match="not begun by the same call"):
+        keep_captures(targets, out, sweep=True)
+
+
+def test_a_killed_run_leaves_a_file_that_can_be_read_and_resumed(tmp_path: Path) -> None:
+    out, hosts = tmp_path / "fleet.ndjson", tmp_path / "hosts.txt"
+    with zoo.python_tls(EC.server_context()) as port:
+        lines = [f"h{number}.test:443 127.0.0.1:{port}" for number in range(300)]
+        hosts.write_text("# ours\n" + "\n".join(lines))
+        command = [sys.executable, "-m", "irkit.cli", "capture", "--targets", str(hosts), "--out", str(out)]
+        process = subprocess.Popen(command, env=os.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while process.poll() is None and (not out.exists() or out.stat().st_size < 20000):
+            pass
+        process.kill()
+        process.wait()
+        assert len(list(load_captures(out))) > 0
+        assert main(command[3:]) == 0
+    assert {str(target) for target, _ in load_captures(out)} == set(lines)
+    assert sum(b'"certificates"' in line for line in out.read_bytes().splitlines()) == 1
+
+
+def test_a_file_that_another_run_writes_is_left_alone(tmp_path: Path) -> None:
+    out = tmp_path / "fleet.ndjson"
+
+    def targets() -> Any:
+        yield Target("127.0.0.1", 1)
+        with pytest.raises(RunError, match="another run"):
+            keep_captures([], out)
+
+    assert keep_captures(targets(), out).failures == 1
+
+
+@pytest.mark.parametrize("name", ["fleet.csv", "x.ndjson"])
+def test_files_of_other_kinds_are_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "x.ndjson").write_text("not json\n")
+    with pytest.raises(InputError):
+        keep_captures([], tmp_path / name)
+    with pytest.raises(InputError):
+        list(load_captures(tmp_path / "x.ndjson"))
+
+
+def test_a_list_of_hosts_names_the_line_that_is_wrong(tmp_path: Path) -> None:
+    hosts = tmp_path / "hosts.txt"
+    hosts.write_text("a.test # first\n\na.test:443\n[::1]:8443\nb.test 127.0.0.1\n")
+    assert [str(t) for t in read_targets(hosts)] == ["a.test:443", "[::1]:8443", "b.test:443 127.0.0.1:443"]
+    for wrong in ("https://a.test/", "a b c", "a:0", "a.test:x", "\x1b[31m.test"):
+        hosts.write_text(f"a.test\n{wrong}\n")
+        with pytest.raises(IrkitError, match="line 2"):
+            read_targets(hosts)
+
+
+@pytest.mark.parametrize("arguments", [[], ["a", "--targets", "x"], ["--targets", "x"], ["--targets", "x", "--pem"]])
+def test_calls_that_make_no_sense_are_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["capture", *arguments]) == 2
+    assert "hint" in capsys.readouterr().err
