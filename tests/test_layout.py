@@ -27,10 +27,10 @@ ORDER = [
     "messages", "flight", "possession", "link", "chainfile", "hello", "handshake", "starttls", "proxy", "capture",
     "target", "sweep", "fleet", "fleetfile", "fleet_command", "capture_command",
     # pins
-    "pins.binary_xml", "pins.keys", "pins.markup", "pins.release", "pins.cover", "pins.grammar", "pins.check",
-    "pins.notes", "pins.android", "pins.listing", "pins.resources", "pins.source", "pins.chromium", "pins.hpkp",
-    "pins.okhttp", "pins.report", "pins.trustkit", "pins.code", "pins.ios", "pins.package", "pins.load", "pins.unpack",
-    "pins.write", "pins", "pins.command",
+    "pins.binary_xml", "pins.keys", "pins.markup", "pins.release", "pins.pattern", "pins.cover", "pins.grammar",
+    "pins.check", "pins.notes", "pins.android", "pins.listing", "pins.resources", "pins.source", "pins.chromium",
+    "pins.hpkp", "pins.okhttp", "pins.report", "pins.trustkit", "pins.code", "pins.ios", "pins.package",
+    "pins.load", "pins.unpack", "pins.write", "pins", "pins.command",
     # failures
     "incident", "incidentfile", "promql", "counters", "failures", "changepoint", "metricfile", "transport", "metrics",
     "alert",

@@ -11,6 +11,7 @@ import pytest
 from irkit.certificate import Pin
 from irkit.pins import Inventory, PinFinding, Release, check, load_inventory_bytes, load_release_bytes
 from irkit.pins.cover import pattern_problem, rules_for, why_not
+from irkit.pins.release import Platform
 
 A, B, C, D = (Pin.of(name) for name in (b"a", b"b", b"c", b"d"))
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -166,14 +167,17 @@ def test_android_takes_the_longest_rule_and_okhttp_joins_all() -> None:
         ("okhttp", "*.a.example", False),
         ("okhttp", "a.*.example", True),
         ("android", "bücher.example", True),
+        ("okhttp", "bücher.example", False),
+        ("android", "a.example.", True),
+        ("trustkit-ios", "A.example", True),
         ("android", "xn--bcher-kva.example", False),
         ("android", "", True),
         ("android", "2001:db8::1", False),
         ("list", "*", False),
     ],
 )
-def test_a_pattern_that_matches_no_host_is_found(platform: str, pattern: str, bad: bool) -> None:
-    assert bool(pattern_problem(platform, pattern)) is bad
+def test_a_pattern_that_matches_no_host_is_found(platform: Platform, pattern: str, bad: bool) -> None:
+    assert bool(pattern_problem(Release(platform, ()), pattern)) is bad
 
 
 def test_okhttp_before_4_3_takes_double_stars_for_no_host() -> None:

@@ -7,7 +7,6 @@ interceptor can append a genuine CA certificate to its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime, tzinfo
 
 from irkit.accept.android import android, trustkit_android
@@ -19,6 +18,7 @@ from irkit.accept.value import Acceptance, Answer, Question, Why, across, no, un
 from irkit.certificate import Certificate
 from irkit.chain import Chain
 from irkit.errors import InputError
+from irkit.pins.cover import canonical_host, unclear_host
 from irkit.pins.release import Platform, Release
 from irkit.render import text
 from irkit.strategy import Strategy
@@ -80,9 +80,8 @@ def accepts(
         ]
         return across(cases, "trust-store")
 
-    if odd := set(host.lower()) & set("ßς\u200c\u200d"):
-        reason = f"platforms read {text(''.join(sorted(odd)))!r} in a host name differently: give its xn-- form"
-        return Acceptance("unknown", "unconfirmed", (reason,))
+    if unclear := unclear_host(host):
+        return Acceptance("unknown", "unconfirmed", (unclear,))
 
     if isinstance(release, PinUpdate):
         if at is not None and release.expires <= at:
@@ -91,7 +90,7 @@ def accepts(
         release = release.release()
 
     def question(shipped: Release) -> Question:
-        return Question(shipped, tuple(chain), _canonical(host), at, trust, tz, tuple(extra_cached))
+        return Question(shipped, tuple(chain), canonical_host(host), at, trust, tz, tuple(extra_cached))
 
     if isinstance(release, Strategy):
         return multilevel(question(Release("list", ())), release)
@@ -100,10 +99,3 @@ def accepts(
             return unpinned("config-rejected", f"browsers ignore the header: {text(release.rejected, 400)}")
         return no("config-rejected", f"the platform refuses the configuration: {text(release.rejected, 400)}")
     return _PLATFORMS[release.platform](question(release))
-
-
-def _canonical(host: str) -> str:
-    lowered = host.strip().lower()
-    with suppress(UnicodeError):
-        lowered = lowered if lowered.isascii() else lowered.encode("idna").decode()
-    return lowered.rstrip(".")

@@ -6,12 +6,12 @@ Conscrypt's `TrustManagerImpl`, TrustKit-Android's `PinningTrustManager`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Literal
 
 from irkit.accept.value import Acceptance, Answer, Path, Question, across, judge_pins, let_through, no, on_paths
+from irkit.pins.cover import android_rule
 from irkit.pins.grammar import android_expiry, read_pin
 from irkit.pins.release import ConfiguredPin, HostRule
 from irkit.render import text
@@ -29,7 +29,7 @@ def android(question: Question) -> Acceptance:
         return no(
             "config-rejected", f"Android refuses the configuration, the app breaks at its first TLS use: {refused}"
         )
-    rule = rule_for(question.release.rules, question.host)
+    rule = android_rule(question.release.rules, question.host)
     return _foreign_roots(question, _judged(question, rule), rule)
 
 
@@ -38,27 +38,15 @@ def trustkit_android(question: Question) -> Acceptance:
     refused = refused_pin(question) or _refused_expiry(question)
     if refused:
         return no("config-rejected", f"TrustKit throws when the app starts: {refused}")
-    rule = rule_for(question.release.rules, question.host, fold=False)
+    rule = android_rule(question.release.rules, question.host, fold=False)
     own = _judged(question, rule)
     # Android itself reads pins that TrustKit's comparison of texts can't match.
     decoded = tuple(replace(e, pin=read_pin(e.text, "android")[0].pin) if e.pin is None else e for e in _pins(rule))
-    folded = rule_for(question.release.rules, question.host)
+    folded = android_rule(question.release.rules, question.host)
     if folded == rule and decoded == _pins(rule):
         return own
     delegated = _judged(question, replace(rule, pins=decoded) if rule is not None else folded)
     return across([("Android 7 and newer", delegated), ("older", own)], "version")
-
-
-def rule_for(rules: Sequence[HostRule], host: str, *, fold: bool = True) -> HostRule | None:
-    """An exact match, whatever it says of subdomains; else the longest domain that includes them; else `*`."""
-
-    def name(rule: HostRule) -> str:
-        return rule.pattern.lower() if fold else rule.pattern
-
-    exact = next((rule for rule in rules if name(rule) == host), None)
-    above = [rule for rule in rules if rule.subdomains and rule.pattern and host.endswith("." + name(rule))]
-    everywhere = next((rule for rule in rules if rule.pattern == "*"), None)
-    return exact or max(above, key=lambda rule: len(rule.pattern), default=everywhere)
 
 
 def refused_pin(question: Question) -> str:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from irkit.accept.android import refused_pin
 from irkit.accept.value import Acceptance, Path, Question, find, judge_pins, let_through, match, mismatch, no, on_paths
 from irkit.certificate import Certificate
+from irkit.pins.cover import rules_for
 from irkit.pins.release import ConfiguredPin, HostRule, Release
 from irkit.render import text
 
@@ -23,14 +24,7 @@ __all__ = ["ios", "trustkit_ios"]
 
 def ios(question: Question) -> Acceptance:
     """NSPinnedDomains: the leaf list and the CA list must both be satisfied, on any path that can be built."""
-    host = question.host
-    parent = host.partition(".")[2]
-
-    def covers(rule: HostRule) -> bool:
-        name = rule.pattern.lower().removesuffix(".")
-        return name in (host, "*") or (rule.subdomains and bool(parent) and name == parent)
-
-    rules = [rule for rule in question.release.rules if covers(rule)]
+    host, rules = question.host, rules_for(question.release, question.host)
     verification = question.verify()
     rule = rules[0] if rules else None
     entries = tuple(entry for rule in rules for entry in rule.pins)
@@ -76,10 +70,7 @@ def trustkit_ios(question: Question) -> Acceptance:
     if refused := refused_pin(question) or _too_few(question.release.rules):
         return no("config-rejected", f"TrustKit throws when the app starts: {refused}")
     rules, host = question.release.rules, question.host
-    exact = next((rule for rule in rules if rule.pattern == host), None)
-    above = [r for r in rules if r.subdomains and "." in r.pattern and host.endswith("." + r.pattern)]
-    everywhere = next((rule for rule in rules if rule.pattern == "*"), None)
-    rule = exact or max(above, key=lambda rule: len(rule.pattern), default=everywhere)
+    rule = next(iter(rules_for(question.release, host)), None)
     verification = question.verify()
     if rule is None:
         return let_through(question, verification, "no-rule", f"no pinned domain covers {text(host, 80)}", None)

@@ -24,6 +24,7 @@ from irkit.accept.value import (
     unpinned,
 )
 from irkit.certificate import Pin
+from irkit.pins.cover import rules_for
 from irkit.pins.release import HostRule
 from irkit.render import text
 from irkit.trust import mozilla
@@ -36,11 +37,7 @@ def chromium(question: Question) -> Acceptance:
     refused = refused_pin(question)
     if refused:
         return unpinned("config-rejected", f"the pins are not noted: {refused}")
-    rules = question.release.rules
-    names = [".".join(question.host.split(".")[i:]) for i in range(question.host.count(".") + 1)]
-    known = ((rule, name) for name in names for rule in rules if rule.pattern.lower().removesuffix(".") == name)
-    everywhere = next((rule for rule in rules if rule.pattern == "*"), None)
-    rule = next((rule for rule, name in known if name == question.host or rule.subdomains), everywhere)
+    rule = next(iter(rules_for(question.release, question.host)), None)
     verification = question.verify()
     if rule is None or not rule.pins:
         covered = rule is not None
@@ -107,18 +104,8 @@ def _leaf_only(question: Question, *, check_host: bool) -> Acceptance:
 
 
 def _simple(question: Question, judge: Callable[[Path, HostRule], Acceptance], *, check_host: bool) -> Acceptance:
-    """Rules by host: an empty pattern or `*` for every host, a name, `*.` for one label, or subdomains of any depth."""
-
-    def covers(rule: HostRule) -> bool:
-        name = rule.pattern.lower().removesuffix(".")
-        if name in ("", "*") or name == question.host:
-            return True
-        if name.startswith("*."):
-            return question.host.partition(".")[2] == name[2:]
-        return rule.subdomains and question.host.endswith("." + name)
-
     verification = question.verify(check_host=check_host)
-    rules = [rule for rule in question.release.rules if rule.pins and covers(rule)]
+    rules = [rule for rule in rules_for(question.release, question.host) if rule.pins]
     if not rules:
         reason = f"no pin is for {text(question.host, 80)}"
         return let_through(question, verification, "no-rule", reason, None)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal
 
 from irkit.certificate import Pin
-from irkit.pins.cover import pattern_problem, rules_for, why_not
+from irkit.pins.cover import pattern_problem, rules_for, unclear_host, why_not
 from irkit.pins.grammar import android_expiry
 from irkit.pins.keys import Inventory, InventoryKey
 from irkit.pins.release import HostRule, PinFinding, Release
@@ -60,12 +59,9 @@ def _release(release: Release, host: str | None, now: datetime, inventory: Inven
     if not pinned and not any(item.severity == "error" for item in release.findings):
         yield PinFinding("nothing-pinned", "warning", "no host is pinned here")
     for rule in release.rules:
-        problem = pattern_problem(release.platform, rule.pattern)
+        problem = pattern_problem(release, rule.pattern)
         if problem and not any(item.id == "bad-pattern" and item.where == rule.where for item in release.findings):
             says = f"the pattern {text(rule.pattern, 80)} matches no host: {problem}"
-            yield PinFinding("bad-pattern", "error", says, rule.where)
-        if release.platform == "okhttp" and rule.pattern.startswith("**.") and _older(release.library):
-            says = f"{text(release.library, 40)} takes {text(rule.pattern, 80)} and matches no host with it, before 4.3"
             yield PinFinding("bad-pattern", "error", says, rule.where)
         yield from _expiry(release, rule, now)
     for rule in pinned:
@@ -75,11 +71,6 @@ def _release(release: Release, host: str | None, now: datetime, inventory: Inven
     if inventory is not None:
         yield from _other_hosts(release, inventory)
         yield from _rotations(release, inventory, now)
-
-
-def _older(library: str) -> bool:
-    version = re.search(r"(\d+)\.(\d+)", library)
-    return version is not None and (int(version[1]), int(version[2])) < (4, 3)
 
 
 def _expiry(release: Release, rule: HostRule, now: datetime) -> Iterator[PinFinding]:
@@ -176,8 +167,11 @@ def _against(inventory: Inventory, rule: HostRule) -> Iterator[PinFinding]:
 
 
 def _coverage(release: Release, host: str) -> Iterator[PinFinding]:
-    rules = rules_for(release, host)
     shown = text(host, 80)
+    if unclear := unclear_host(host):
+        yield PinFinding("host-unclear", "error", f"whether {shown} is pinned can't be said: {unclear}")
+        return
+    rules = rules_for(release, host)
     if not rules:
         if release.rules:
             why = why_not(release, host)

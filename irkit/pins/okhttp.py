@@ -8,6 +8,7 @@ from typing import Any
 from irkit.errors import InputError
 from irkit.pins.grammar import literal
 from irkit.pins.notes import Notes
+from irkit.pins.pattern import okhttp_pattern
 from irkit.pins.release import ConfiguredPin, HostRule, Release
 from irkit.pins.source import Source, Token, Unknown, decode_text
 from irkit.render import text
@@ -60,12 +61,13 @@ def _added(token: Token, arguments: list[Any], notes: Notes) -> HostRule | None:
 def pinner_rule(pattern: str, pins: tuple[ConfiguredPin, ...], where: str, notes: Notes) -> HostRule:
     """A rule of a CertificatePinner, with what OkHttp makes of its pattern.
 
-    From 4.3.0 on a pattern is checked and `**.` is known; before, a bad one is taken and matches no host.
+    From 4.3.0 on a pattern is checked and `**.` is known; before, a bad one is taken and mostly matches no host.
     """
-    bare = pattern.removeprefix("**.").removeprefix("*.")
-    if pattern != "*" and ("*" in bare or re.search(r"[/:\s@?#]", bare) or not bare.strip(".")):
-        says = f"the pattern {text(pattern, 80)} is refused by OkHttp 4.3 and later, and matches no host before"
-        notes.add("bad-pattern", "error", says, where)
+    try:
+        okhttp_pattern(pattern, checked=True)
+    except ValueError as error:
+        says = f"the pattern {text(pattern, 80)} is refused by OkHttp 4.3 and later ({error}); older ones take it"
+        notes.add("bad-pattern", "error", f"{says}, and mostly match no host with it", where)
     return HostRule(pattern, pattern.startswith("**."), pins, frozenset({"any"}), where=where)
 
 

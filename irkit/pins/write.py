@@ -13,7 +13,6 @@ from xml.sax.saxutils import escape
 from irkit.certificate import Pin
 from irkit.chain import Chain
 from irkit.errors import InputError
-from irkit.pins.cover import normal_host
 from irkit.pins.grammar import odd
 from irkit.pins.load import load_release_bytes
 from irkit.pins.release import Platform
@@ -59,7 +58,7 @@ def pins_as(
     """
     if syntax not in _WRITERS:
         raise InputError(f"unknown syntax {text(syntax, 40)!r}", "known are " + ", ".join(_WRITERS))
-    name = normal_host(host)
+    name = host.strip().rstrip(".").lower()
     if not _LDH.match(name):
         raise InputError(
             f"{text(host, 80)!r} is no host that can be pinned",
