@@ -35,6 +35,11 @@ _DULLING = 0.08
 _DOUBT = 0.02
 
 _HYPOTHESES: Mapping[str, str] = {**CAUSES, "none": "none"}
+_OF: Mapping[str, tuple[str, ...]] = {
+    verdict: tuple(cause for cause, of in _HYPOTHESES.items() if of == verdict)
+    for verdict in VERDICTS
+    if verdict != "inconclusive"
+}
 
 
 def classify(evidence: Evidence) -> Verdict:
@@ -68,13 +73,9 @@ def classify(evidence: Evidence) -> Verdict:
 def _judge(facts: Facts, case: Case) -> CohortVerdict:
     observations = observe(facts, case)  # 3
     by_cause = _probabilities(facts, observations.scores)  # 4
-    by_verdict = {
-        verdict: round(sum(p for cause, p in by_cause.items() if _HYPOTHESES[cause] == verdict), 4)
-        for verdict in VERDICTS
-        if verdict != "inconclusive"
-    }
+    by_verdict = {verdict: round(sum(by_cause[cause] for cause in _OF[verdict]), 4) for verdict in _OF}
     verdict = max(by_verdict, key=lambda name: by_verdict[name])
-    cause = max((name for name, of in _HYPOTHESES.items() if of == verdict), key=lambda name: by_cause[name])
+    cause = max(_OF[verdict], key=lambda name: by_cause[name])
     confidence = by_verdict[verdict]
     checks = list(observations.checks)
     findings = observations.findings(verdict, cause)
@@ -100,9 +101,8 @@ def _probabilities(facts: Facts, scores: Mapping[str, float]) -> dict[str, float
     """Softmax over the causes, from even odds between verdicts and between the causes of each."""
     lost = {source for item in facts.evidence.missing for source in _RELEVANT if item.source.startswith(source)}
     sharpness = 1 / (1 + _DULLING * len(lost))
-    sizes = {verdict: sum(1 for of in _HYPOTHESES.values() if of == verdict) for verdict in VERDICTS}
     odds = {
-        cause: -math.log(sizes[verdict]) + sharpness * (scores.get(verdict, 0.0) + _own(scores, cause, verdict))
+        cause: -math.log(len(_OF[verdict])) + sharpness * (scores.get(verdict, 0.0) + _own(scores, cause, verdict))
         for cause, verdict in _HYPOTHESES.items()
     }
     top = max(odds.values())

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from irkit.clients import Client
 from irkit.facts import Facts, Opinion
+from irkit.tally import Tally
 from irkit.verdict import Cohort
 
 if TYPE_CHECKING:
-    from irkit.failures import Failures
     from irkit.onset import Onset
 
 __all__ = ["Case", "cases"]
@@ -62,13 +62,10 @@ def cases(facts: Facts) -> tuple[Case, ...]:
 
 
 def _overall(facts: Facts) -> Cohort:
-    failures = facts.evidence.failures
-    if failures is None:
+    if facts.tally is None:
         return Cohort()
-    table = failures.by()
-    return Cohort(
-        share=1.0, failures=float(table["failures"].sum()), validations=float(table["validations"].sum()), shape="none"
-    )
+    failed, validated = facts.tally.total()
+    return Cohort(share=1.0, failures=failed, validations=validated, shape="none")
 
 
 def _values(onset: Onset, role: str) -> tuple[str, ...]:
@@ -111,42 +108,35 @@ def _by_opinion(facts: Facts, onset: Onset) -> Iterator[Case]:
 
 def _counted(facts: Facts, cohort: Cohort, opinions: list[Opinion]) -> Cohort:
     """The cohort with the counts of its own releases instead of all that rose together."""
-    failures = facts.evidence.failures
-    if failures is None or "version" not in failures.roles:
+    tally = facts.tally
+    if tally is None or "version" not in tally.roles:
         return cohort
-    roles = {
-        role: values
-        for role, values in (("region", cohort.regions), ("network", cohort.networks))
-        if values and role in failures.roles
-    }
-    part = failures.select(version=tuple({o.release.version for o in opinions}), **roles)
-    if "platform" in failures.roles:
-        part = part.select(platform=tuple({_FAMILY.get(o.release.platform, o.release.platform) for o in opinions}))
-    table, whole = part.by(), failures.by()
-    validations = float(table["validations"].sum())
-    if not validations:
+    roles = {role: values for role, values in (("region", cohort.regions), ("network", cohort.networks)) if values}
+    failed, validated = tally.total(
+        version={o.release.version for o in opinions},
+        platform={_FAMILY.get(o.release.platform, o.release.platform) for o in opinions},
+        **roles,
+    )
+    if not validated:
         return cohort
-    share = validations / float(whole["validations"].sum())
-    return replace(cohort, failures=float(table["failures"].sum()), validations=validations, share=share)
+    return replace(cohort, failures=failed, validations=validated, share=validated / tally.total()[1])
 
 
 def _share(facts: Facts, onset: Onset) -> float | None:
-    failures = facts.evidence.failures
-    whole = float(failures.by()["validations"].sum()) if failures is not None else 0.0
+    whole = facts.tally.total()[1] if facts.tally is not None else 0.0
     return onset.validations / whole if whole else None
 
 
 def _failing(facts: Facts, onset: Onset) -> list[tuple[str, str]]:
     """(version, platform) of the releases that carry the onset's failures; one pair of blanks where no label says."""
-    failures = facts.evidence.failures
-    roles = [role for role in ("version", "platform") if failures is not None and role in failures.roles]
-    if failures is None or not roles:
+    tally = facts.tally
+    if tally is None or not {"version", "platform"} & set(tally.roles):
         return [("", "")]
-    table = failures.select(**onset.cohort).by(*roles).reset_index()
-    total = table["failures"].sum()
-    ratio = total / max(table["validations"].sum(), 1)
-    keep = table[(table["failures"] >= 0.01 * total) & (table["ratio"] >= 0.2 * ratio)]
-    return [(str(row.get("version", "")), str(row.get("platform", ""))) for _, row in keep.iterrows()]
+    counts = tally.by("version", "platform", **onset.cohort)
+    total = sum(failed for failed, _ in counts.values())
+    ratio = total / max(sum(validated for _, validated in counts.values()), 1.0)
+    worst = sorted(counts.items(), key=lambda item: (-item[1][0], item[0]))
+    return [(key[0], key[1]) for key, (k, n) in worst if n and k >= 0.01 * total and k / n >= 0.2 * ratio]
 
 
 def _is(opinion: Opinion, version: str, platform: str) -> bool:
@@ -159,7 +149,7 @@ def _is(opinion: Opinion, version: str, platform: str) -> bool:
 
 def _without_onset(facts: Facts) -> Iterator[Case]:
     """What the chain and the pins say by themselves, when no failures are counted, or none rise."""
-    counted = facts.evidence.failures
+    counted = facts.tally
     for kind in ("changed", "split", "path"):
         alike = tuple(opinion for opinion in facts.opinions if opinion.kind == kind)
         if alike and not (kind == "path" and all(_succeeds(counted, opinion) for opinion in alike)):
@@ -169,13 +159,12 @@ def _without_onset(facts: Facts) -> Iterator[Case]:
             yield Case(Cohort((opinion.release.name,)), opinion.kind, None, (opinion,))
 
 
-def _succeeds(failures: Failures | None, opinion: Opinion) -> bool:
+def _succeeds(tally: Tally | None, opinion: Opinion) -> bool:
     """Whether the metrics show this release connecting all the same."""
-    if failures is None or "version" not in failures.roles:
+    if tally is None or "version" not in tally.roles:
         return False
-    table = failures.select(version=opinion.release.version).by()
-    validations = float(table["validations"].sum())
-    return validations > 0 and float(table["failures"].sum()) < 0.5 * validations
+    failed, validated = tally.total(version=opinion.release.version)
+    return validated > 0 and failed < 0.5 * validated
 
 
 _EXPLAINED = ("changed", "never", "rejects", "split", "path")

@@ -14,6 +14,7 @@ from irkit.chain import Chain
 from irkit.clients import Client, clients
 from irkit.evidence import Capture, Evidence
 from irkit.pins import Release
+from irkit.tally import Tally
 from irkit.trust import Verification, verify
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ class Facts:
         verification: Whether `chain` verifies for the host, now, to the trusted roots.
         opinions: One for each release.
         clients: What failing clients saw.
+        tally: The window's counts; None without metrics.
     """
 
     evidence: Evidence
@@ -101,6 +103,7 @@ class Facts:
     verification: Verification | None
     opinions: tuple[Opinion, ...]
     clients: tuple[Client, ...] = ()
+    tally: Tally | None = None
 
     def status(self, pin: Pin | None) -> str:
         """The inventory's word for a key of this host; empty when it is not listed, or for other hosts only."""
@@ -167,6 +170,7 @@ def establish(evidence: Evidence) -> Facts:
         verification=None if chain is None or trust is None else verify(chain, trust, at=now, host=host),
         opinions=tuple(opinion(release) for release in evidence.releases),
         clients=clients(evidence, _known(evidence, trusted)),
+        tally=None if evidence.failures is None else Tally.of(evidence.failures),
     )
 
 

@@ -212,7 +212,7 @@ def _none(facts: Facts) -> Objection | None:
     check = "Query the metrics again: an answer that is whole would tell whether anything fails."
     if failures is None:
         return Objection("There are no counts of failures.", "Add [metrics] to the incident file.")
-    if not float(failures.by()["validations"].sum()):
+    if facts.tally is None or not facts.tally.total()[1]:
         return Objection("The metrics count no validations in the window.", check)
     if any("partial" in finding for finding in failures.findings):
         return Objection("The metrics are only a part of what there is.", check)

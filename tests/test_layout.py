@@ -40,7 +40,8 @@ ORDER = [
     # evidence
     "applog", "reportline", "reports", "evidence", "archive", "gather", "clients",
     # the verdict
-    "weights", "verdict", "notes", "facts", "cohorts", "testimony", "observations", "safety", "classify", "remedy",
+    "weights", "verdict", "notes", "tally", "facts", "cohorts", "testimony", "observations", "safety", "classify",
+    "remedy",
     # showing and running
     "runbook", "drill.pki", "drill.server", "drill.traffic", "drill.prometheus", "drill.scenario", "drill.files",
     "notebook", "lineup", "summary", "trend", "plots", "exhibits", "report", "run", "doctor", "incident_command",
