@@ -24,6 +24,7 @@ from cattrs.preconf.json import make_converter
 
 from irkit.certificate import Certificate, pem_blocks
 from irkit.chain import Chain, Obtained
+from irkit.changes import ServerChange
 from irkit.errors import InputError, IrkitError, RunError
 from irkit.evidence import Capture, Evidence, Observed
 from irkit.incident import Incident
@@ -125,6 +126,7 @@ def save_evidence(evidence: Evidence, folder: str | Path) -> Path:
         "metrics": None if evidence.failures is None else evidence.failures.source,
         "trust": None if evidence.trust is None else evidence.trust.name,
         "missing": _converter.unstructure(evidence.missing),
+        "changes": _converter.unstructure(evidence.changes),
         "gathered": sorted(evidence.gathered),
     }
     # Last, so that a folder with an evidence.json has everything that it names.
@@ -220,6 +222,7 @@ def _evidence(folder: Path, document: dict[str, Any]) -> Evidence:
         trust=trust,
         failures=failures,
         missing=_converter.structure(document["missing"], tuple[Missing, ...]),
+        changes=_converter.structure(document.get("changes", []), tuple[ServerChange, ...]),
         gathered=frozenset(document["gathered"]),
     )
 

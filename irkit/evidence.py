@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from irkit.chain import Chain
+from irkit.changes import ServerChange
 from irkit.incident import Incident
 from irkit.missing import Missing
 from irkit.pins import Inventory, Release
@@ -70,6 +71,7 @@ class Evidence:
         inventory: The owner's keys; None when the incident file names none.
         trust: The roots that paths are built to.
         failures: Counts by cohort; None when there are none (then `missing` says why).
+        changes: What changed on the server's side, as metrics and the incident file date it, in order of time.
         missing: What could not be had.
         gathered: The stages done: `failures`, `chains`, `pins`. A stage that is done is not done again.
     """
@@ -85,6 +87,7 @@ class Evidence:
     trust: TrustStore | None = None
     failures: Failures | None = None
     missing: tuple[Missing, ...] = ()
+    changes: tuple[ServerChange, ...] = ()
     gathered: frozenset[str] = frozenset()
 
 

@@ -61,6 +61,7 @@ def scope(evidence: Evidence, verdict: Verdict | None = None) -> Markup:
     ]
     parts.append(_cohorts(verdict))
     parts.append(picture_of(lambda plots: plots.failure_ratio(evidence, verdict)))
+    parts.append(_changes(evidence))
     for name in failures.roles:
         counted = failures.by(name)
         if len(counted) > 1:
@@ -94,6 +95,16 @@ def _cohorts(verdict: Verdict | None) -> Markup:
         rows.append((cohort.name, counts, percent(cohort.share), _began(cohort), shape or "unknown", judged.verdict))
     headers = ("who", "failed", "share of all traffic", "since", "shape", "verdict")
     return table(headers, rows, "Cohorts: failures that belong together, the gravest first")
+
+
+def _changes(evidence: Evidence) -> Markup:
+    """What changed on the server's side, beside the time of the failures."""
+    rows = [
+        (moment(one.at), moment(one.earliest) if one.earliest else "", one.kind, one.what, one.where, one.source)
+        for one in evidence.changes
+    ]
+    headers = ("first so", "not yet at", "kind", "what changed", "where", "says")
+    return table(headers, rows, "Changes on the server's side") if rows else Markup()
 
 
 def _began(cohort: Cohort) -> str:

@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from irkit.capture import CaptureFailure, capture_all
 from irkit.chain import Chain
 from irkit.chainfile import load_chain
+from irkit.changes import ServerChange
 from irkit.errors import IrkitError, MissingExtraError
 from irkit.evidence import Capture, Evidence, Observed, with_missing
 from irkit.history import add_capture, read_history
@@ -68,14 +69,22 @@ def _missing_instead(found: list[Missing], source: str) -> Iterator[None]:
 
 
 def access(incident: Incident) -> Access:
-    """How an incident's Prometheus lets us in: names of variables and files, no secret."""
+    """How an incident's Prometheus lets us in: names of variables and files (relative to the incident's), no secret."""
     source = incident.metrics or MetricsSource()
+
+    def path(name: str) -> str:
+        return str(incident.path(name)) if name else ""
+
     return {
         "token_env": source.token_env,
+        "token_file": path(source.token_file),
         "username_env": source.username_env,
         "password_env": source.password_env,
+        "password_file": path(source.password_file),
         "tenant": source.tenant,
-        "ca_file": str(incident.path(source.ca_file)) if source.ca_file else "",
+        "ca_file": path(source.ca_file),
+        "client_cert": path(source.client_cert),
+        "client_key": path(source.client_key),
     }
 
 
@@ -96,6 +105,7 @@ def gather_failures(
     if "failures" in evidence.gathered and not again:
         return evidence
     from irkit.metrics import Labels, load_failures, query_failures
+    from irkit.servermetrics import in_order, noted
 
     incident, source, missing = evidence.incident, evidence.incident.metrics, list[Missing]()
     timer = _Timer(progress, "counting failures")
@@ -112,16 +122,39 @@ def gather_failures(
             if source.file:
                 failures = load_failures(
                     incident.path(source.file), incident.host, start=incident.start, end=incident.end,
-                    metric=source.metric, labels=labels, matchers=source.matchers, success=source.success,
-                    source=source.file,
+                    metric=source.metric, labels=labels, matchers=source.matchers, kind=source.kind or None,
+                    success=source.success, source=source.file,
                 )  # fmt: skip
             else:
                 failures = query_failures(
                     source.url, incident.host, start=incident.start, end=incident.end, metric=source.metric,
-                    labels=labels, matchers=source.matchers, success=source.success, deadline=deadline,
-                    **access(incident),
+                    labels=labels, matchers=source.matchers, kind=source.kind or "counter", success=source.success,
+                    deadline=deadline, **access(incident),
                 )  # fmt: skip
-    return _done(replace(evidence, failures=failures), "failures", ("metrics",), missing, timer)
+    changes = noted(incident.annotations)
+    if failures is not None:  # where nothing answered, nothing more is asked
+        with _missing_instead(missing, "server metrics"):
+            changes += _server_changes(incident, max(1.0, deadline - timer.seconds), missing)
+    evidence = replace(evidence, failures=failures, changes=in_order(changes))
+    return _done(evidence, "failures", ("metrics", "server metrics"), missing, timer)
+
+
+def _server_changes(incident: Incident, deadline: float, missing: list[Missing]) -> list[ServerChange]:
+    """What the metrics show of the server, from a day before the window on: a change comes before its failures."""
+    from irkit.metrics import query_changes
+    from irkit.servermetrics import load_changes
+
+    source = incident.metrics or MetricsSource()
+    if source.file:
+        found = load_changes(incident.path(source.file).read_bytes(), incident.host, source.file)
+    else:
+        found = query_changes(
+            source.url, incident.host, start=incident.start - timedelta(days=1), end=incident.end,
+            annotations=incident.annotations, deadline=deadline, **access(incident),
+        )  # fmt: skip
+    if found.findings:
+        missing.append(Missing("server metrics", "; ".join(found.findings[:5]), "look at these metrics in Prometheus"))
+    return list(found.changes)
 
 
 def gather_chains(
@@ -305,6 +338,11 @@ class _Timer:
     def __init__(self, progress: Progress | None, doing: str) -> None:
         self._say, self._doing, self._began = progress or (lambda _: None), doing, time.monotonic()
         self._say(f"{doing} …")
+
+    @property
+    def seconds(self) -> float:
+        """Since the stage began."""
+        return time.monotonic() - self._began
 
     def done(self, missing: list[Missing]) -> None:
         lost = "; missing: " + ", ".join(text(item.source, 60) for item in missing) if missing else ""

@@ -9,13 +9,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from irkit.errors import InputError
 from irkit.pins import PLATFORMS
 from irkit.render import text
 
-__all__ = ["Incident", "MetricsSource", "ObservedSource", "ReleaseSource", "Vantage", "load_incident", "parse_incident"]
+__all__ = [
+    "Annotation",
+    "Incident",
+    "MetricsSource",
+    "ObservedSource",
+    "ReleaseSource",
+    "Vantage",
+    "load_incident",
+    "parse_incident",
+]
 
 WINDOW = timedelta(hours=24)
 
@@ -26,24 +35,50 @@ class MetricsSource:
 
     Attributes:
         url: Prometheus' base URL; empty when `file` is given.
-        file: A saved body of /api/v1/query_range or a Grafana CSV; empty when `url` is given.
+        file: What `irkit metrics save` wrote, a saved body of /api/v1/query_range, a Grafana CSV, Parquet or an
+            OpenMetrics dump; empty when `url` is given.
+        kind: What the values are: `counter`, `gauge` of counts, or `rate` per second; empty for what a file says,
+            else `counter`.
         labels: From irkit's roles (domain, result, version, platform, region, network) to the labels' names.
-        matchers: Further equality matchers, label to value.
+        matchers: Further conditions: label to value, or to several values of which one must be.
         success: The values of the result label that are no failure; every other is one.
         token_env, username_env, password_env: Names of environment variables; never the secrets themselves.
+        token_file, password_file, ca_file, client_cert, client_key: Files, relative to the incident file.
     """
 
     url: str = ""
     file: str = ""
     metric: str = "cert_pin_validation_total"
     labels: Mapping[str, str] = field(default_factory=dict)
-    matchers: Mapping[str, str] = field(default_factory=dict)
+    matchers: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
     success: tuple[str, ...] = ("success",)
+    kind: Literal["", "counter", "gauge", "rate"] = ""
     token_env: str = ""
+    token_file: str = ""
     username_env: str = ""
     password_env: str = ""
+    password_file: str = ""
     tenant: str = ""
     ca_file: str = ""
+    client_cert: str = ""
+    client_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """Something that changed on the server's side: known (`at` and `what`), or to be dated by a metric.
+
+    Attributes:
+        what: In words.
+        at: When; None when a metric says.
+        metric: In the Prometheus of `[metrics]`: an `…_info` metric changes by its labels, every other by its value.
+        matchers: Label to value, or to several values of which one must be.
+    """
+
+    what: str = ""
+    at: datetime | None = None
+    metric: str = ""
+    matchers: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +146,7 @@ class Incident:
     vantages: tuple[Vantage, ...] = (Vantage(),)
     observed: tuple[ObservedSource, ...] = ()
     releases: tuple[ReleaseSource, ...] = ()
+    annotations: tuple[Annotation, ...] = ()
     inventory: str = ""
     history: str = "captures"
     reports: tuple[str, ...] = ()
@@ -125,9 +161,11 @@ class Incident:
 _TABLES: dict[str, dict[str, type | tuple[type, ...]]] = {
     "incident": {"id": str, "host": str, "port": int, "start": datetime, "end": datetime},
     "metrics": {
-        "url": str, "file": str, "metric": str, "labels": dict, "matchers": dict, "success": list, "token_env": str,
-        "username_env": str, "password_env": str, "tenant": str, "ca_file": str,
+        "url": str, "file": str, "metric": str, "labels": dict, "matchers": dict, "success": list, "kind": str,
+        "token_env": str, "token_file": str, "username_env": str, "password_env": str, "password_file": str,
+        "tenant": str, "ca_file": str, "client_cert": str, "client_key": str,
     },
+    "annotation": {"what": str, "at": datetime, "metric": str, "matchers": dict},
     "capture": {
         "vantage": str, "trusted": bool, "connect": str, "server_name": str, "proxy": str, "starttls": str,
         "file": str, "at": datetime,
@@ -142,7 +180,7 @@ _TABLES: dict[str, dict[str, type | tuple[type, ...]]] = {
     "reports": {"files": list},
     "trust": {"roots": list},
 }  # fmt: skip
-_LISTS = frozenset({"capture", "observed", "release"})
+_LISTS = frozenset({"annotation", "capture", "observed", "release"})
 _ROLES = ("domain", "result", "version", "platform", "region", "network")
 
 
@@ -200,6 +238,7 @@ def parse_incident(
         vantages=tuple(_vantage(item, name) for item in lists["capture"]) or (Vantage(),),
         observed=tuple(ObservedSource(**_need(item, "file", "observed", name)) for item in lists["observed"]),
         releases=tuple(_release(item, name) for item in lists["release"]),
+        annotations=tuple(_annotation(item, name) for item in lists["annotation"]),
         inventory=tables["inventory"].get("file", ""),
         history=tables["history"].get("folder", "captures"),
         reports=_texts(tables["reports"].get("files", []), "reports.files", name),
@@ -223,10 +262,31 @@ def _metrics(item: dict[str, Any], name: str) -> MetricsSource | None:
             'write url = "http://prometheus:9090", or file = "failures.json"',
         )
     _refuse_unknown(item.get("labels", {}), _ROLES, name, "metrics.labels")
-    for key in ("labels", "matchers"):
-        if not all(isinstance(value, str) for value in item.get(key, {}).values()):
-            raise InputError(f"{text(name)}: metrics.{key} holds a value that is not text", "put it in quotes")
+    if not all(isinstance(value, str) for value in item.get("labels", {}).values()):
+        raise InputError(f"{text(name)}: metrics.labels holds a value that is not text", "put it in quotes")
+    if item.get("kind", "counter") not in ("counter", "gauge", "rate"):
+        raise InputError(f"{text(name)}: no kind {text(item['kind'], 40)!r}", "it is one of counter, gauge, rate")
+    item["matchers"] = _matchers(item.get("matchers", {}), "metrics.matchers", name)
     return MetricsSource(**item | {"success": _texts(item.get("success", ["success"]), "metrics.success", name)})
+
+
+def _matchers(item: dict[str, Any], key: str, name: str) -> dict[str, str | tuple[str, ...]]:
+    found: dict[str, str | tuple[str, ...]] = {}
+    for label, value in item.items():
+        if not isinstance(value, str) and not (isinstance(value, list) and value):
+            raise InputError(f"{text(name)}: {key} holds a value that is not text", "put it in quotes")
+        found[label] = value if isinstance(value, str) else _texts(value, key, name)
+    return found
+
+
+def _annotation(item: dict[str, Any], name: str) -> Annotation:
+    known, asked = item.get("at") is not None, bool(item.get("metric"))
+    if known == asked or (known and not item.get("what")):
+        raise InputError(
+            f"{text(name)}: an [[annotation]] needs at and what, or a metric",
+            'write at = 2026-11-23T09:00:00Z and what = "gateway deployed", or metric = "app_release_info"',
+        )
+    return Annotation(**item | {"matchers": _matchers(item.get("matchers", {}), "annotation.matchers", name)})
 
 
 def _vantage(item: dict[str, Any], name: str) -> Vantage:

@@ -145,6 +145,7 @@ def _read_saved(data: bytes, what: str) -> tuple[list[Series], list[str], list[d
     if not isinstance(document, list):
         series, findings = read_matrix(document, lists, what)
         return series, findings, []
+    document = [item for item in document if not (isinstance(item, dict) and item.get("about") == "server")]
     heads = [item for item in document if isinstance(item, dict) and "body" in item]
     if not heads or len(heads) < len(document):
         raise MetricsError(f"{what} is a list, but not of saved answers", "save Failures.raw, or a body of query_range")

@@ -14,9 +14,11 @@ from urllib.parse import quote as quote_path
 from irkit.counters import Kind, Series, merge
 from irkit.errors import MetricsError, MissingExtraError
 from irkit.failures import SUCCESS, Failures, Labels, count, nearest
+from irkit.incident import Annotation
 from irkit.metricfile import METRIC, STEP, entry, grid_of, load_failures, window_of
-from irkit.promql import Matcher, Selector, chunks, matchers_of
+from irkit.promql import Matcher, Selector, chunks, duration, matchers_of
 from irkit.render import text
+from irkit.servermetrics import ServerChanges, changes_of, in_order, noted, selectors, server_entry
 from irkit.transport import Access, Transport
 
 try:
@@ -26,7 +28,8 @@ except ImportError:
     raise MissingExtraError("the Prometheus client is not installed", 'pip install "irkit[workbench]"') from None
 
 __all__ = [
-    "Access", "Failures", "Labels", "clock_skew", "label_names", "load_failures", "metric_names", "query_failures",
+    "Access", "Failures", "Labels", "clock_skew", "label_names", "load_failures", "metric_names", "query_changes",
+    "query_failures",
 ]  # fmt: skip
 
 DEADLINE = 30.0  # seconds for everything one call asks
@@ -93,6 +96,53 @@ def query_failures(
         series, host=host, grid=grid, labels=labels, kind=kind, success=success, query=query,
         raw=b"[" + b",\n".join(entries) + b"]\n", findings=client.transport.findings, source=source,
     )  # fmt: skip
+
+
+def query_changes(
+    source: str,
+    host: str,
+    *,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    since: timedelta | None = None,
+    annotations: Collection[Annotation] = (),
+    deadline: float = DEADLINE,
+    max_bytes: int = MAX_BYTES,
+    **access: Unpack[Access],
+) -> ServerChanges:
+    """What changed on the server's side, dated by the metrics of blackbox_exporter and others (`irkit.servermetrics`).
+
+    Raw samples are read, so that a change is dated to the probe that saw it first. An annotation with a time needs no
+    Prometheus and is taken as it is; one with a metric is asked for. A metric that is not there says nothing.
+
+    Args:
+        source: The base URL.
+        host: Whose certificates.
+        start: Aware; or give `since`.
+        end: Aware; the clock's when left out.
+        since: How long before `end` to start; 24 h when neither it nor `start` is given.
+        annotations: Further metrics, of releases and deployments, and moments that are known.
+        deadline: Seconds for all requests of this call together.
+        max_bytes: The most bytes of all answers together, unpacked.
+        access: See `Access`.
+
+    Raises:
+        MetricsError: As `query_failures`, but a metric that is not there is none.
+        InputError: A time without a zone, an empty window, or another argument that can't be used.
+    """
+    began, ended = window_of(start, end, since)
+    asked = [(selector, "") for selector in selectors(host)]
+    asked += [(Selector(one.metric, matchers_of(one.matchers)), one.what) for one in annotations if one.metric]
+    client = _Client(source, deadline, max_bytes, access)
+    found, findings, entries = noted(annotations), list[str](), list[bytes]()
+    for selector, what in asked:
+        query = f"{selector}[{duration(ended - began)}]"
+        series = client.samples(query, ended)
+        changes, said = changes_of(series, host, what)
+        found += changes
+        findings += said
+        entries.append(server_entry(query, ended, what, client.transport.body))
+    return ServerChanges(in_order(found), (*findings, *client.transport.findings), tuple(entries))
 
 
 def metric_names(
@@ -177,6 +227,13 @@ class _Client:
             datetime.fromtimestamp(last, UTC),
             str(step),
             params={"deny_partial_response": "1"},  # VictoriaMetrics fails then instead of leaving out
+        )
+        return found
+
+    def samples(self, query: str, at: datetime) -> list[Series]:
+        """The raw samples of a range selector, each at the time it was taken."""
+        found: list[Series] = self.prometheus.custom_query(
+            query, params={"time": f"{at.timestamp():.3f}", "deny_partial_response": "1"}
         )
         return found
 

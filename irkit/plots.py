@@ -36,7 +36,7 @@ _STYLES: tuple[tuple[str, Any, str], ...] = (
     ("#96101b", "-", "o"), ("#0d4f8b", (0, (6, 2)), "s"), ("#17592f", (0, (6, 2, 1, 2)), "^"),
     ("#6e3b00", (0, (3, 2)), "D"), ("#4b525b", (0, (1, 2)), "v"),
 )  # fmt: skip
-_DASHES = {"onset": "-", "notBefore": (0, (6, 3)), "release": (0, (1, 2))}
+_DASHES = {"onset": "-", "notBefore": (0, (6, 3)), "release": (0, (1, 2)), "change": (0, (6, 2, 1, 2))}
 DARKEST = 0.75  # of the heat map's cells: how far from white
 _HATCHES = ("", "////", "....", "xxxx", "----", "||||", "\\\\\\\\", "++++", "oo", "**")
 _SHADES = ("#ffffff", "#e4e8ed", "#f6ecd9", "#dcebe0", "#f7e3e4", "#ece6f4", "#dbe8f6", "#efefef", "#fff3c4", "#e0e0e0")

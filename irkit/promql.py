@@ -72,14 +72,14 @@ class Matcher:
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """The series of one metric that fulfil all matchers. `str()` is the PromQL."""
+    """The series of one metric that fulfil all matchers; of any metric where it is empty. `str()` is the PromQL."""
 
     metric: str
     matchers: tuple[Matcher, ...] = ()
 
     def __str__(self) -> str:
         conditions = [str(matcher) for matcher in self.matchers]
-        if _METRIC.match(self.metric):
+        if not self.metric or _METRIC.match(self.metric):
             return f"{self.metric}{{{', '.join(conditions)}}}"
         return f"{{{', '.join([quote(self.metric), *conditions])}}}"
 

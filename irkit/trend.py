@@ -65,7 +65,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A moment worth a line across the picture. `kind`: `onset`, `notBefore` or `release`."""
+    """A moment worth a line across the picture. `kind`: `onset`, `notBefore`, `release` or `change`."""
 
     at: datetime
     what: str
@@ -215,6 +215,7 @@ def _marks(evidence: Evidence | None, verdict: Verdict | None, failures: Failure
         found += [Mark(at, "served certificate's notBefore", "notBefore") for at in begun if at is not None]
         dated = [(release.released, release.name) for release in evidence.releases]
         found += [Mark(at, f"{name} released", "release") for at, name in dated if at is not None]
+        found += [Mark(one.at, one.what, "change") for one in evidence.changes]
     inside = [mark for mark in found if failures.start <= mark.at <= failures.end]
     return tuple(sorted(inside[:6], key=lambda mark: mark.at))
 

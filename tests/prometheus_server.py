@@ -206,10 +206,52 @@ def scenarios() -> str:
     return openmetrics(sorted(samples, key=lambda sample: sorted(sample[0].items())))
 
 
+OLD, NEW = "ab" * 32, "cd" * 32  # fingerprints
+
+
+def server_metrics() -> tuple[str, ...]:
+    """A rotation at minute 187 as probes, files, cert-manager and a deployment show it; a release at minute 60."""
+
+    def each(metric: str, samples: Iterable[Sample]) -> str:
+        ordered = sorted(samples, key=lambda sample: sorted(sample[0].items()))
+        return openmetrics(((labels, START.timestamp() + 60 * at, value) for labels, at, value in ordered), metric,
+                           "gauge")  # fmt: skip
+
+    probe = {"job": "blackbox", "instance": "https://shop.example:443/health"}
+    half = {"job": "blackbox", "instance": "half.example:443"}
+    old, new = range(187), range(187, MINUTES)
+    files = {"job": "x509", "instance": "10.0.0.9:9793", "subject_CN": "shop.example", "filepath": "/tls/edge.pem"}
+    valid = START.timestamp() + 86400.0
+    return (
+        each("probe_ssl_last_chain_info", [
+            *((probe | {"fingerprint_sha256": OLD, "subject": "CN=shop.example"}, m, 1.0) for m in old),
+            *((probe | {"fingerprint_sha256": NEW, "subject": "CN=shop.example"}, m, 1.0) for m in new),
+            *((half | {"fingerprint_sha256": (OLD, NEW)[m > 100 and m % 2]}, m, 1.0) for m in range(MINUTES)),
+        ]),
+        each("probe_ssl_earliest_cert_expiry", (
+            (probe | {"instance": host}, m, valid if m < 187 else 2 * valid) for m in range(MINUTES)
+            for host in (probe["instance"], "bare.example:443")
+        )),
+        each("x509_cert_not_after", [
+            *((files | {"serial_number": "17"}, m, valid) for m in old),
+            *((files | {"serial_number": "18"}, m, valid) for m in new),
+        ]),
+        each("certmanager_certificate_renewal_timestamp_seconds",
+             (({"name": "edge", "namespace": "web"}, m, valid * 1.001) for m in range(MINUTES))),
+        each("kube_deployment_status_observed_generation",
+             (({"namespace": "edge", "deployment": "gateway"}, m, 7.0 + (m >= 186)) for m in range(MINUTES))),
+        each("app_release_info", (
+            ({"app": "shop", "version": version, "instance": f"10.0.0.{n}:80"}, m, 1.0)
+            for n, (version, begin) in enumerate((("5.3.0", 0), ("5.4.0", 60), ("5.4.0", 61)))
+            for m in range(begin, MINUTES)
+        )),
+    )  # fmt: skip
+
+
 @pytest.fixture(scope="session")
 def history(tool: Callable[..., str]) -> Iterator[str]:
-    """The base URL of a Prometheus that holds `scenarios()`."""
-    with prometheus(scenarios(), programs=(tool("prometheus"), tool("promtool"))) as url:
+    """The base URL of a Prometheus that holds `scenarios()` and `server_metrics()`."""
+    with prometheus(scenarios(), *server_metrics(), programs=(tool("prometheus"), tool("promtool"))) as url:
         yield url
 
 

@@ -22,7 +22,8 @@ PACKAGE = ROOT / "irkit"
 # fmt: off
 ORDER = [
     # words and values
-    "errors", "files", "style", "render", "iana", "fields", "certificate", "der", "marks", "chain", "missing", "spki",
+    "errors", "files", "style", "render", "iana", "fields", "certificate", "der", "marks", "chain", "missing",
+    "changes", "spki",
     # chains from endpoints and files
     "messages", "flight", "possession", "link", "chainfile", "hello", "handshake", "starttls", "proxy", "capture",
     "target", "sweep", "fleet", "fleetfile", "fleet_command", "capture_command",
@@ -32,8 +33,8 @@ ORDER = [
     "pins.hpkp", "pins.okhttp", "pins.report", "pins.trustkit", "pins.code", "pins.ios", "pins.package",
     "pins.load", "pins.unpack", "pins.write", "pins", "pins.command",
     # failures
-    "incident", "incidentfile", "promql", "counters", "failures", "changepoint", "metricfile", "transport", "metrics",
-    "alert",
+    "incident", "incidentfile", "promql", "counters", "servermetrics", "failures", "changepoint", "metricfile",
+    "transport", "metrics", "alert",
     # judging a chain
     "truststore", "trust", "history", "onset", "explain", "accept.value", "diff", "accept.android", "accept.apple",
     "accept.okhttp", "accept.others", "strategy", "update", "accept.multilevel", "accept", "session",
