@@ -200,9 +200,11 @@ def _metrics(evidence: Evidence, deadline: float) -> Iterable[Check]:
         yield Check(what, "weaker", error.message, error.hint, (SCOPE, CLASSIFY))
     else:
         said = f"{text(source.metric, 80)} is there, told apart by {', '.join(failures.roles) or 'nothing'}"
-        # Resets and late series are a matter for the scope; a label that no series has makes it weaker.
-        odd = "; ".join(finding for finding in failures.findings if finding.startswith("no series has"))
-        yield Check(what, "weaker" if odd else "ok", f"{said}{'; ' if odd else ''}{odd}", "", (SCOPE,) if odd else ())
+        if "version" in failures.roles:
+            yield Check(what, "ok", said)
+        else:
+            hint = 'map the label of the app\'s version: labels = { version = "…" }'
+            yield Check(what, "weaker", f"{said}, so not by release", hint, (SCOPE, CLASSIFY))
     if source.url:
         yield _clock(lambda: clock_skew(source.url, deadline=deadline, **access(incident)))
 

@@ -60,11 +60,12 @@ def test_a_live_prometheus_tells_of_its_metric_its_labels_and_its_clock(
         assert "version, platform, region" in found(good, "metrics").says
         assert found(good, "clock").state == "ok"
         content = drill.incident.read_text()
-        for wrong, says in (
-            ('metric = "cert_pin_validation_totals"', "no metric"),
-            ('labels = { version = "app_versoin" }', "app_versoin"),
+        for right, wrong, says in (
+            ("cert_pin_validation_total", "cert_pin_validation_totals", "no metric"),
+            ("app_version", "app_versoin", "app_versoin"),
         ):
-            drill.incident.write_text(content.replace("[metrics]", f"[metrics]\n{wrong}"))
+            assert f'"{right}"' in content
+            drill.incident.write_text(content.replace(f'"{right}"', f'"{wrong}"'))
             check = found(examine(drill.incident), "metrics")
             assert check.state == "weaker"
             assert says in check.says
