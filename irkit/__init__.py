@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from irkit.update import sign_update as sign_update
     from irkit.verdict import Finding as Finding
     from irkit.verdict import Verdict as Verdict
+    from irkit.workbench import open_desk as open_desk
 
 # Where each public name lives.
 _HOMES = {
@@ -81,7 +82,8 @@ _HOMES = {
     "keep_captures": "fleetfile", "load_captures": "fleetfile", "load_chain": "chainfile", "load_evidence": "archive",
     "incident_from_alerts": "alert", "load_alerts": "alert",
     "load_failures": "metrics", "load_incident": "incident", "load_inventory": "pins", "load_release": "pins",
-    "load_reports": "reports", "load_trust": "trust", "new_backup": "pins", "onsets": "onset", "open_run": "run",
+    "load_reports": "reports", "load_trust": "trust", "new_backup": "pins", "onsets": "onset", "open_desk": "workbench",
+    "open_run": "run",
     "pinned_session": "session", "pins_as": "pins", "query_failures": "metrics", "remedies": "remedy",
     "save_evidence": "archive", "sign_update": "update", "triage": "run", "verify": "trust",
 }  # fmt: skip

@@ -21,9 +21,9 @@ from typing import Any
 from irkit.style import STYLE
 
 __all__ = [
-    "SYMBOLS", "Markup", "aside", "badge", "banner", "bullets", "card", "code", "contents", "definitions", "details",
-    "figure", "fragment", "heading", "html", "markdown", "moment", "page", "paragraph", "plain", "plot_text", "section",
-    "show", "steps", "strong", "table", "text", "text_table",
+    "SYMBOLS", "Markup", "aside", "badge", "banner", "bullets", "card", "cell", "code", "contents", "definitions",
+    "details", "figure", "fragment", "heading", "html", "label", "markdown", "moment", "page", "paragraph",
+    "plain", "plot_text", "section", "show", "status", "steps", "strong", "table", "text", "text_table",
 ]  # fmt: skip
 
 LIMIT = 300  # characters of one value shown; a CN can hold a megabyte
@@ -141,6 +141,21 @@ def markdown(value: object, limit: int = LIMIT) -> str:
 
     escaped = _MARKDOWN.sub(escape, text(value, limit).strip())
     return re.sub(r"\A(\d+)([.)])", r"\1\\\2", escaped)  # a numbered list
+
+
+def label(value: object, limit: int = 80) -> str:
+    r"""One value as the text of a widget: JupyterLab typesets what stands between two `$`, or in `\\(…\\)`, in some."""
+    return re.sub(r"\$|\\(?=[(\[])", lambda match: f"\\u{{{ord(match[0]):x}}}", text(value, limit))
+
+
+def cell(markup: Markup) -> str:
+    """Markup as a notebook shows it, with the report's style."""
+    return html(markup)._repr_html_()
+
+
+def status(*parts: object) -> Markup:
+    """What is going on, in a line that a screen reader reads out when it changes."""
+    return Markup(f'<p role="status">{" ".join(html(part, 600) for part in parts if part)}</p>')
 
 
 def plot_text(value: object, limit: int = 40) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections.abc import Callable
 from datetime import timedelta
@@ -60,12 +61,12 @@ def test_a_live_prometheus_tells_of_its_metric_its_labels_and_its_clock(
         assert "version, platform, region" in found(good, "metrics").says
         assert found(good, "clock").state == "ok"
         content = drill.incident.read_text()
-        for right, wrong, says in (
-            ("cert_pin_validation_total", "cert_pin_validation_totals", "no metric"),
-            ("app_version", "app_versoin", "app_versoin"),
+        for change, says in (
+            ('metric = "cert_pin_validation_totals"', "no metric"),
+            ('labels = { version = "app_versoin" }', "app_versoin"),
         ):
-            assert f'"{right}"' in content
-            drill.incident.write_text(content.replace(f'"{right}"', f'"{wrong}"'))
+            kept = re.sub(rf"(?m)^{change.partition(' ')[0]} = .*\n", "", content)
+            drill.incident.write_text(kept.replace("[metrics]", f"[metrics]\n{change}"))
             check = found(examine(drill.incident), "metrics")
             assert check.state == "weaker"
             assert says in check.says

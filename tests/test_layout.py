@@ -46,7 +46,7 @@ ORDER = [
     # showing and running
     "runbook", "drill.pki", "drill.server", "drill.traffic", "drill.prometheus", "drill.scenario", "drill.files",
     "notebook", "lineup", "summary", "trend", "plots", "exhibits", "report", "run", "doctor", "incident_command",
-    "drill", "cli",
+    "drill", "desk", "widgets", "workbench", "cli",
 ]
 # fmt: on
 
@@ -162,6 +162,10 @@ STYLER = {"apply", "map", "format", "hide", "bar", "background_gradient", "set_c
 
 def test_only_render_makes_a_notebook_show_rich_text() -> None:
     wrong = [f"{name}:{sink}" for name, tree in MODULES.items() if name != "render" for sink in sinks(tree)]
+    # One function of widgets.py holds a sink, and refuses what is not render's Markup.
+    wrong = [line for line in wrong if not re.fullmatch(r"widgets:\d+: widgets\.HTML", line)] + [
+        line for line in wrong if line.startswith("widgets:")
+    ][1:]
     for name, notebook in notebooks().items():
         cells = "\n".join(re.sub(r"(?m)^[%!].*", "", cell) for cell in code_cells(notebook))
         wrong += [f"{name}:{sink}" for sink in sinks(ast.parse(cells))]
