@@ -4,7 +4,7 @@
 
 help:
 	@echo "make demo   install irkit and rehearse an interception, in about a minute"
-	@echo "make lab    open the notebooks in JupyterLab"
+	@echo "make lab    open triage.ipynb in JupyterLab: run all cells, then the form"
 	@echo "make test   install what the tests need, then lint, types and all tests, on every supported Python found"
 	@echo "make bench  run the benchmarks"
 	@echo "make lock   take the newest versions of all dependencies into requirements.lock"
@@ -14,7 +14,7 @@ demo: .venv/workbench.stamp
 	@sh .ci/demo
 
 lab: .venv/workbench.stamp
-	.venv/bin/jupyter lab --notebook-dir=notebooks $$([ "$$(id -u)" != 0 ] || echo --allow-root)
+	.venv/bin/jupyter lab notebooks/triage.ipynb $$([ "$$(id -u)" != 0 ] || echo --allow-root)
 
 # The other Pythons come before the long run, so that pytest's last line is the one of all tests.
 test: tools .venv/test.stamp .tools/mitmproxy/bin/mitmdump
