@@ -344,7 +344,7 @@ class FormDesk(Desk):
                     cells.append(made)
             across = f"12rem repeat({len(regions)}, 8rem)"
             parts.append(widgets.GridBox(cells, layout=widgets.Layout(grid_template_columns=across, grid_gap="2px")))
-            parts.append(_button("Show all", partial(pick, ALL, ALL)))
+            parts.append(_button("Show all", partial(pick, ALL, ALL), wide="8rem"))
         return tuple(parts)
 
     async def _show(self, step: _Step) -> None:
