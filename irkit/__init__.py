@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from irkit.certificate import Pin as Pin
     from irkit.chain import Chain as Chain
     from irkit.chainfile import load_chain as load_chain
+    from irkit.chainfile import load_chains as load_chains
     from irkit.classify import classify as classify
     from irkit.diff import diff as diff
     from irkit.errors import IrkitError as IrkitError
@@ -79,7 +80,8 @@ _HOMES = {
     "check_pins": "pins", "check_update": "update", "classify": "classify", "diff": "diff", "explain_pin": "explain",
     "finish_run": "run", "gather": "gather", "gather_chains": "gather", "gather_failures": "gather",
     "gather_pins": "gather", "keep": "run",
-    "keep_captures": "fleetfile", "load_captures": "fleetfile", "load_chain": "chainfile", "load_evidence": "archive",
+    "keep_captures": "fleetfile", "load_captures": "fleetfile", "load_chain": "chainfile",
+    "load_chains": "chainfile", "load_evidence": "archive",
     "incident_from_alerts": "alert", "load_alerts": "alert",
     "load_failures": "metrics", "load_incident": "incident", "load_inventory": "pins", "load_release": "pins",
     "load_reports": "reports", "load_trust": "trust", "new_backup": "pins", "onsets": "onset", "open_desk": "workbench",

@@ -1,7 +1,8 @@
 """Chains from files, and chains as JSON.
 
 A file is what somebody saved during an incident: PEM with talk around it, DER, PKCS #7, what `openssl s_client`
-printed, a folder of certificates, or irkit's own JSON. The certificates come back as they stand there, in that order.
+printed, a recording of traffic, a folder of certificates, or irkit's own JSON. The certificates come back as they stand
+there, in that order.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from irkit import der, render
+from irkit import der, pcap, recordings, render
 from irkit.certificate import Certificate, pem_blocks
 from irkit.chain import Attempt, Chain, Obtained
 from irkit.errors import InputError
@@ -30,47 +31,114 @@ __all__ = [
     "chain_to_value",
     "load_chain",
     "load_chain_bytes",
+    "load_chains",
 ]
 
 SCHEMA = "irkit.chain/1"
 _LIMIT = 2**24  # bytes of one file; the longest chain that irkit captures is a quarter of it
-_HINT = "give PEM, DER, PKCS #7, the output of openssl s_client -showcerts, irkit's JSON, or a folder of these"
+_RECORDING = 2**27  # bytes of a packet capture or of flows that are read
+_HINT = (
+    "give PEM, DER, PKCS #7, the output of openssl s_client -showcerts, a packet capture, mitmproxy's flows, "
+    "irkit's JSON, or a folder of these"
+)
 
 
-def load_chain(path: str | os.PathLike[str]) -> Chain:
+def load_chain(path: str | os.PathLike[str], *, host: str = "") -> Chain:
     """Reads a chain from a file or a folder.
 
     Args:
         path: PEM with any text around it, DER (one certificate, or several end to end), PKCS #7 in either, the output
             of `openssl s_client`, the JSON of `chain_to_json`, or a folder of such files, in the order of their names.
+            Of a recording (pcap or pcapng with TLS 1.2 or older, what `mitmdump -w` writes, a browser's
+            chrome://net-export), its one chain.
+        host: Which host's chain, of a recording that has several.
 
     Returns:
         The certificates in the order of the file. `obtained.at` is None unless the file says when.
 
     Raises:
-        InputError: There is no such file, it can't be read, or it holds no certificate.
+        InputError: There is no such file, it can't be read, or it holds no certificate; or several chains, where one is
+            wanted.
     """
-    place = Path(path)
+    if _is_folder(Path(path)):
+        return _load_folder(Path(path))
+    return load_chain_bytes(_read(Path(path)), where=str(path), host=host)
+
+
+def load_chains(path: str | os.PathLike[str]) -> tuple[Chain, ...]:
+    """Every chain of a recording or of a list in irkit's JSON, in its order; of any other file, its one.
+
+    Args:
+        path: As `load_chain`.
+
+    Raises:
+        InputError: As `load_chain`, but for several chains.
+    """
+    if _is_folder(Path(path)):
+        return (_load_folder(Path(path)),)
+    data, where = _read(Path(path)), str(path)
+    found = _recorded(data, where)
+    if found is None and (value := _json(data)) is not None and isinstance(value, list) and value:
+        return tuple(chain_from_value(entry, render.text(where, 200)) for entry in value)
+    return tuple(found) if found is not None else (load_chain_bytes(data, where),)
+
+
+def _is_folder(place: Path) -> bool:
+    try:
+        return place.is_dir()
+    except OSError:  # a name too long; reading it says so
+        return False
+
+
+def _read(place: Path) -> bytes:
     shown = render.text(place, 200)
     try:
-        if place.is_dir():
-            return _load_folder(place)
         if not place.exists():
             raise InputError(f"there is no file {shown}", "check the path; relative paths start at the current folder")
         if not place.is_file():
             raise InputError(f"{shown} is neither a file nor a folder", _HINT)
         with place.open("rb") as file:
             data = file.read(_LIMIT + 1)
+            if pcap.is_pcap(data) or recordings.is_flows(data[:100_000]):
+                data += file.read(_RECORDING - len(data))
+                return data
     except OSError as error:
         raise InputError(f"can't read {shown}: {error.strerror or error}", "check the path and its rights") from None
     except ValueError as error:  # a NUL in the path
         raise InputError(f"not a path: {shown}: {error}", "check the path") from None
     if len(data) > _LIMIT:
         raise InputError(f"{shown} is larger than {_LIMIT >> 20} MB", "is this a file of certificates?")
-    return load_chain_bytes(data, where=str(place))
+    return data
 
 
-def load_chain_bytes(data: bytes, where: str = "") -> Chain:
+def _json(data: bytes) -> object:
+    """The JSON value that a file is; None for another file."""
+    if data.lstrip()[:1] not in {b"{", b"["}:
+        return None
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _recorded(data: bytes, where: str) -> list[Chain] | None:
+    """The chains of a recording; None for another file."""
+    if pcap.is_pcap(data):
+        return recordings.chains_of_pcap(data, where)
+    if recordings.is_flows(data):
+        return recordings.chains_of_flows(data, where)
+    value = _json(data) if data[:1] == b"{" else None
+    if isinstance(value, dict) and recordings.is_netlog(value):
+        return recordings.chains_of_netlog(value, where)
+    if problem := recordings.har_problem(value):
+        raise InputError(
+            f"{render.text(where or 'the input', 200)} is {problem}",
+            "export the certificate in the browser (PEM, chain), or the log of chrome://net-export",
+        )
+    return None
+
+
+def load_chain_bytes(data: bytes, where: str = "", *, host: str = "") -> Chain:
     """Reads a chain from the content of a file, as `load_chain` does.
 
     Raises:
@@ -79,6 +147,8 @@ def load_chain_bytes(data: bytes, where: str = "") -> Chain:
     shown = render.text(where or "the input", 200)
     if not data.strip():
         raise InputError(f"{shown} is empty", _HINT)
+    if (found := _recorded(data, where)) is not None:
+        return recordings.one_of(found, host, shown)
     if data[:2] in {b"\xff\xfe", b"\xfe\xff"}:  # a text saved by Windows' tools
         data = data.decode("utf-16", "replace").encode()
     if data[:1] == b"\x30" and data[1:2] >= b"\x80":  # below, it is the digit 0 of a text: no certificate is that short

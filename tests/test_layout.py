@@ -25,8 +25,8 @@ ORDER = [
     "errors", "files", "style", "render", "iana", "fields", "certificate", "der", "marks", "chain", "missing",
     "changes", "spki",
     # chains from endpoints and files
-    "messages", "flight", "possession", "link", "chainfile", "hello", "handshake", "starttls", "proxy", "capture",
-    "target", "sweep", "fleet", "fleetfile", "fleet_command", "capture_command",
+    "messages", "flight", "possession", "link", "pcap", "recordings", "chainfile", "hello", "handshake", "starttls",
+    "proxy", "capture", "target", "sweep", "fleet", "fleetfile", "fleet_command", "capture_command",
     # pins
     "pins.binary_xml", "pins.keys", "pins.markup", "pins.release", "pins.pattern", "pins.cover", "pins.grammar",
     "pins.check", "pins.notes", "pins.android", "pins.listing", "pins.resources", "pins.source", "pins.chromium",
