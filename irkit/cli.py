@@ -30,13 +30,14 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"irkit {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _triage(commands)
-    from irkit import capture_command, doctor, drill, incident_command
+    from irkit import capture_command, doctor, drill, health_command, incident_command
     from irkit.pins import command as pins
 
     drill.register(commands)
     doctor.register(commands)
     capture_command.register(commands)
     incident_command.register(commands)
+    health_command.register(commands)
     pins.register(commands)
     return top
 

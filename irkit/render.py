@@ -22,7 +22,7 @@ from irkit.style import STYLE
 
 __all__ = [
     "SYMBOLS", "Markup", "aside", "badge", "banner", "bullets", "card", "cell", "code", "contents", "definitions",
-    "details", "figure", "fragment", "heading", "html", "label", "markdown", "moment", "page", "paragraph",
+    "details", "figure", "fragment", "heading", "html", "label", "link", "markdown", "moment", "page", "paragraph",
     "plain", "plot_text", "section", "show", "status", "steps", "strong", "table", "text", "text_table",
 ]  # fmt: skip
 
@@ -281,6 +281,11 @@ def contents(entries: Iterable[tuple[str, object]]) -> Markup:
     """Links to the sections of a page: (anchor, title)."""
     made = " · ".join(f'<a href="#{_attribute(anchor, 60)}">{html(title)}</a>' for anchor, title in entries)
     return Markup(f'<nav aria-label="Sections"><p>{made}</p></nav>')
+
+
+def link(path: str, value: object) -> Markup:
+    """A link to a file beside the page. The path is ours, never data."""
+    return Markup(f'<a href="{_attribute(path, 300)}">{html(value)}</a>')
 
 
 def section(anchor: str, title: object, *body: object) -> Markup:

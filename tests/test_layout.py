@@ -46,7 +46,7 @@ ORDER = [
     # showing and running
     "runbook", "drill.pki", "drill.server", "drill.traffic", "drill.prometheus", "drill.scenario", "drill.files",
     "notebook", "lineup", "summary", "trend", "plots", "exhibits", "report", "run", "doctor", "incident_command",
-    "drill", "desk", "widgets", "workbench", "cli",
+    "health", "healthrun", "health_command", "drill", "desk", "widgets", "workbench", "cli",
 ]
 # fmt: on
 

@@ -14,7 +14,7 @@ from irkit.pins.keys import Inventory, InventoryKey
 from irkit.pins.release import HostRule, PinFinding, Release
 from irkit.render import text
 
-__all__ = ["check"]
+__all__ = ["check", "expiry_day"]
 
 SOON = timedelta(days=60)  # an app update reaches most users within it
 _SEVERITIES = ("error", "warning", "info")
@@ -74,7 +74,7 @@ def _release(release: Release, host: str | None, now: datetime, inventory: Inven
 
 
 def _expiry(release: Release, rule: HostRule, now: datetime) -> Iterator[PinFinding]:
-    day = _expiry_day(release.platform, rule.expires) if rule.expires else None
+    day = expiry_day(release.platform, rule.expires) if rule.expires else None
     if day is None or not rule.pins:
         return
     # Android takes the start of the day in each device's time zone, so the last devices follow 12 hours later.
@@ -88,7 +88,8 @@ def _expiry(release: Release, rule: HostRule, now: datetime) -> Iterator[PinFind
         yield PinFinding("pin-set-expiring", "warning", says, rule.where)
 
 
-def _expiry_day(platform: str, expires: str) -> date | None:
+def expiry_day(platform: str, expires: str) -> date | None:
+    """The day on which a pin set ends, by its platform's grammar; None where that is none."""
     if platform in {"android", "trustkit-android"}:
         return android_expiry(expires)
     try:
