@@ -54,12 +54,15 @@ if TYPE_CHECKING:
     from irkit.pins import pins_as as pins_as
     from irkit.remedy import remedies as remedies
     from irkit.reports import load_reports as load_reports
+    from irkit.revocation import check_revocation as check_revocation
     from irkit.run import finish_run as finish_run
     from irkit.run import keep as keep
     from irkit.run import open_run as open_run
     from irkit.run import triage as triage
     from irkit.session import pinned_session as pinned_session
     from irkit.strategy import Strategy as Strategy
+    from irkit.transparency import check_scts as check_scts
+    from irkit.transparency import load_logs as load_logs
     from irkit.trust import TrustStore as TrustStore
     from irkit.trust import load_trust as load_trust
     from irkit.trust import verify as verify
@@ -76,7 +79,8 @@ _HOMES = {
     "Failures": "failures", "Finding": "verdict", "Incident": "incident", "IrkitError": "errors", "Missing": "missing",
     "Pin": "certificate", "PinUpdate": "update", "Release": "pins", "Strategy": "strategy", "TrustStore": "trust",
     "Verdict": "verdict", "accepts": "accept", "begin": "gather", "capture": "capture", "capture_all": "capture",
-    "capture_many": "fleet",
+    "capture_many": "fleet", "check_revocation": "revocation", "check_scts": "transparency",
+    "load_logs": "transparency",
     "check_pins": "pins", "check_update": "update", "classify": "classify", "diff": "diff", "explain_pin": "explain",
     "finish_run": "run", "gather": "gather", "gather_chains": "gather", "gather_failures": "gather",
     "gather_pins": "gather", "keep": "run",

@@ -36,7 +36,8 @@ ORDER = [
     "incident", "incidentfile", "promql", "counters", "servermetrics", "failures", "changepoint", "metricfile",
     "transport", "metrics", "alert",
     # judging a chain
-    "truststore", "trust", "history", "onset", "explain", "accept.value", "diff", "accept.android", "accept.apple",
+    "truststore", "trust", "transparency", "revocation", "history", "onset",
+    "explain", "accept.value", "diff", "accept.android", "accept.apple",
     "accept.okhttp", "accept.others", "strategy", "update", "accept.multilevel", "accept", "session",
     # evidence
     "applog", "reportline", "reports", "evidence", "archive", "gather", "clients",
