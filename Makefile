@@ -1,12 +1,13 @@
 # `make demo` and `make test` do all the set-up themselves: a Python from 3.11 on and make are enough to start.
 
-.PHONY: help demo test tools lint types pythons tests lab bench lock clean
+.PHONY: help demo test tools lint types pythons tests lab bench bench-verdict lock clean
 
 help:
 	@echo "make demo   install irkit and rehearse an interception, in about a minute"
 	@echo "make lab    open triage.ipynb in JupyterLab: run all cells, then the form"
 	@echo "make test   install what the tests need, then lint, types and all tests, on every supported Python found"
 	@echo "make bench  run the benchmarks"
+	@echo "make bench-verdict  judge 2,000 generated incidents and say how often that is right"
 	@echo "make lock   take the newest versions of all dependencies into requirements.lock"
 	@echo "make clean  remove everything that make has made"
 
@@ -38,6 +39,9 @@ tests:
 
 bench: .venv/test.stamp
 	@for script in benchmarks/*.py; do echo "== $$script"; .venv/bin/python "$$script" || exit 1; done
+
+bench-verdict: .venv/test.stamp
+	.venv/bin/python benchmarks/verdict.py --count 2000
 
 lock: .venv/bin/uv
 	.venv/bin/uv pip compile --quiet --upgrade --universal --all-extras --group test --python-version 3.11 \

@@ -45,7 +45,8 @@ ORDER = [
     "weights", "verdict", "notes", "tally", "facts", "cohorts", "testimony", "observations", "safety", "classify",
     "remedy",
     # showing and running
-    "runbook", "drill.pki", "drill.server", "drill.traffic", "drill.prometheus", "drill.scenario", "drill.files",
+    "runbook", "drill.pki", "drill.server", "drill.traffic", "drill.prometheus", "drill.scenario",
+    "drill.causes", "drill.chance", "drill.files",
     "notebook", "lineup", "summary", "trend", "plots", "exhibits", "report", "run", "doctor", "incident_command",
     "health", "healthrun", "health_command", "drill", "desk", "widgets", "workbench", "cli",
 ]

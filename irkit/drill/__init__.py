@@ -9,27 +9,33 @@ from __future__ import annotations
 import argparse
 import contextlib
 import signal
+import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.serialization import Encoding
+
 from irkit.capture import capture
-from irkit.chain import Chain
+from irkit.certificate import Certificate
+from irkit.chain import Chain, Obtained
+from irkit.drill.causes import BELONGS, build
 from irkit.drill.files import Table, metrics_table, pin_file, to_toml, write_keys
+from irkit.drill.pki import Credential
 from irkit.drill.scenario import HOST, SCENARIOS, WINDOW, Scenario
 from irkit.drill.server import Intercepting, Presenting, Server, serving
+from irkit.drill.traffic import STEP
 from irkit.errors import InputError
 from irkit.history import add_capture
 from irkit.render import text
 
-__all__ = ["KINDS", "Drill", "prepare", "register"]
+__all__ = ["KINDS", "Drill", "prepare", "register", "write"]
 
-KINDS = tuple(SCENARIOS)
-_VANTAGES = ("office", "probe eu-west")
+KINDS = (*SCENARIOS, *BELONGS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,66 +74,143 @@ def prepare(kind: str, folder: str | Path, *, seed: int = 0, prometheus: bool = 
     Args:
         kind: One of KINDS.
         folder: A new or empty folder.
-        seed: Of the traffic. Keys and certificates are new each time.
+        seed: Of the traffic, and for a cause of the keys too.
         prometheus: Put the metrics into a real Prometheus instead of a file.
 
     Raises:
         InputError: There is no such kind, the folder is in use, or Prometheus is not installed.
     """
-    if kind not in SCENARIOS:
+    if kind not in KINDS:
         raise InputError(f"no rehearsal {text(kind, 40)!r}", "it is one of " + ", ".join(KINDS))
     folder = Path(folder)
-    if folder.exists() and any(folder.iterdir()):
-        raise InputError(f"{text(folder)} is not empty", "give a new folder")
-    folder.mkdir(parents=True, exist_ok=True)
+    _empty(folder)
     end = datetime.now(UTC).replace(second=0, microsecond=0)
-    start = end - WINDOW
-    scenario = SCENARIOS[kind](start, end)
+    scenario = _scenario(kind, end, seed)
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(serving(Presenting(scenario.before)))
-        _remember(server, folder, scenario.onset or end)
-        server.role = Presenting(scenario.now)
-        interceptor = None
-        if scenario.forged:
-            interceptor = stack.enter_context(serving(Intercepting(scenario.forged, server.address)))
-        tables = [
-            ("[incident]", {"id": f"DRILL-{kind}", "host": HOST, "start": start, "end": end}),
-            metrics_table(_metrics(scenario, folder, start, end, seed=seed, stack=stack if prometheus else None)),
-            *(("[[capture]]", {"vantage": name, "connect": server.address}) for name in _VANTAGES),
-            *_observed(scenario, server, interceptor, folder),
-            *_releases(scenario, folder),
-            ("[inventory]", {"file": "keys.toml"}),
-            ("[history]", {"folder": "captures"}),
-            ("[trust]", {"roots": ["rehearsal-root.pem"]}),
-        ]
-        write_keys(scenario.keys, folder / "keys.toml")
-        (folder / "rehearsal-root.pem").write_text(scenario.root.certificate.pem(), encoding="ascii")
-        incident = folder / "incident.toml"
-        incident.write_text(f"# A rehearsal, on loopback: {kind}.\n" + to_toml(tables), encoding="utf-8")
+        servers = _Servers(scenario, stack)
+        write(
+            scenario, folder, end, seed=seed, servers=servers, kept=stack if prometheus else None, name=f"DRILL-{kind}"
+        )
         yield Drill(
             kind=kind,
-            incident=incident,
+            incident=folder / "incident.toml",
             verdict=scenario.verdict,
             cause=scenario.cause,
             onset=scenario.onset,
             releases=scenario.failing,
-            address=server.address,
-            interceptor=interceptor.address if interceptor else "",
+            address=servers.address(scenario.now),
+            interceptor=servers.address(scenario.forged) if scenario.forged else "",
         )
 
 
-def _seen(server: Server) -> Chain:
-    """What a client of that server is presented, captured for real."""
-    return capture(HOST, connect=server.address)
+def _empty(folder: Path) -> None:
+    if folder.exists() and any(folder.iterdir()):
+        raise InputError(f"{text(folder)} is not empty", "give a new folder")
+    folder.mkdir(parents=True, exist_ok=True)
 
 
-def _remember(server: Server, folder: Path, before: datetime) -> None:
+def _scenario(kind: str, end: datetime, seed: int) -> Scenario:
+    return SCENARIOS[kind](end - WINDOW, end) if kind in SCENARIOS else build(kind, end - WINDOW, end, seed)
+
+
+class _Servers:
+    """The servers of a rehearsal, one for each chain that is presented, started when first asked for."""
+
+    def __init__(self, scenario: Scenario, stack: contextlib.ExitStack) -> None:
+        self._scenario, self._stack, self._running = scenario, stack, dict[Credential, Server]()
+
+    def address(self, credential: Credential) -> str:
+        """Where that chain is presented; by an interceptor when it is forged."""
+        if credential not in self._running:
+            forged = credential == self._scenario.forged
+            role = Intercepting(credential, self.address(self._scenario.now)) if forged else Presenting(credential)
+            self._running[credential] = self._stack.enter_context(serving(role))
+        return self._running[credential].address
+
+    def seen(self, credential: Credential) -> Chain:
+        """What a client is presented there, captured for real."""
+        return capture(HOST, connect=self.address(credential))
+
+
+def write(
+    scenario: Scenario,
+    folder: Path,
+    end: datetime,
+    *,
+    seed: int = 0,
+    lacking: Collection[str] = (),
+    step: timedelta = STEP,
+    servers: _Servers | None = None,
+    kept: contextlib.ExitStack | None = None,
+    name: str = "DRILL",
+) -> Path:
+    """Writes the incident file with all that it names.
+
+    Args:
+        scenario: What happened.
+        folder: An empty folder.
+        end: The window's end, aware, a whole minute.
+        seed: Of the traffic.
+        lacking: Sources to leave out, of irkit.drill.chance.SOURCES.
+        step: Between two samples of the metrics.
+        servers: To capture from; without them the chains are in files.
+        kept: Keeps a Prometheus with the metrics going; without it they are in a file.
+        name: The incident's id.
+
+    Returns:
+        The incident file.
+    """
+    start = end - WINDOW
+    chain = servers.seen if servers else _filed
+    if "history" not in lacking:
+        _remember(chain(scenario.before), folder, scenario.onset or end)
+    tables: list[Table] = [("[incident]", {"id": name, "host": HOST, "start": start, "end": end})]
+    if "metrics" not in lacking:
+        tables.append(metrics_table(_metrics(scenario, folder, start, end, seed=seed, step=step, stack=kept)))
+    tables += _vantages(scenario, folder, end, servers, lacking)
+    if "client chains" not in lacking:
+        tables += _observed(scenario, chain, folder)
+    if "releases" not in lacking:
+        tables += _releases(scenario, folder)
+    if "inventory" not in lacking:
+        write_keys(scenario.keys, folder / "keys.toml", scenario.allowed)
+        tables.append(("[inventory]", {"file": "keys.toml"}))
+    roots = "".join(root.certificate.pem() for root in (scenario.root, *scenario.others))
+    (folder / "rehearsal-root.pem").write_text(roots, encoding="ascii")
+    tables += [("[history]", {"folder": "captures"}), ("[trust]", {"roots": ["rehearsal-root.pem"]})]
+    incident = folder / "incident.toml"
+    incident.write_text("# A rehearsal, on loopback.\n" + to_toml(tables), encoding="utf-8")
+    return incident
+
+
+def _filed(credential: Credential) -> Chain:
+    """The chain that a credential presents, without asking a server."""
+    ders = [signed.public_bytes(Encoding.DER) for signed in (credential.signed, *credential.above)]
+    return Chain(tuple(map(Certificate.from_der, ders)), Obtained("file", "rehearsal"))
+
+
+def _vantages(
+    scenario: Scenario, folder: Path, end: datetime, servers: _Servers | None, lacking: Collection[str]
+) -> Iterator[Table]:
+    found = scenario.vantages[:1] if "second vantage" in lacking else scenario.vantages
+    for number, (name, credential) in enumerate(found, 1):
+        table: dict[str, Any] = {"vantage": name}
+        if credential is None or "captures" in lacking:
+            table["connect"] = "127.0.0.1:1"  # nothing listens there
+        elif servers:
+            table["connect"] = servers.address(credential)
+        else:
+            table |= {"file": f"vantage-{number}.pem", "at": end}
+            (folder / table["file"]).write_text(_filed(credential).pem(), encoding="ascii")
+        yield "[[capture]]", table
+
+
+def _remember(chain: Chain, folder: Path, before: datetime) -> None:
     """The history that earlier scheduled runs would have left: two days of what was presented until the onset."""
-    chain = _seen(server)
     for hours in (46, 22, 2):
         at = before - timedelta(hours=hours)
-        earlier = Chain(chain.certificates, replace(chain.obtained, at=at))
-        add_capture(folder / "captures", earlier, vantage=_VANTAGES[0], trusted=True)
+        earlier = Chain(chain.certificates, replace(chain.obtained, at=at, host=HOST, port=443))
+        add_capture(folder / "captures", earlier, vantage="office", trusted=True)
 
 
 def _metrics(
@@ -137,25 +220,26 @@ def _metrics(
     end: datetime,
     *,
     seed: int,
+    step: timedelta,
     stack: contextlib.ExitStack | None,
 ) -> dict[str, str]:
     """Plays the traffic and says where its metrics are: in a file or, with a stack to keep it on, in a Prometheus."""
     from irkit.drill.prometheus import prometheus
     from irkit.drill.traffic import count, matrix
 
-    series = count(scenario.groups, HOST, start=start, end=end, seed=seed)
+    series = count(scenario.groups, HOST, start=start, end=end, seed=seed, step=step)
     if stack:
         return {"url": stack.enter_context(prometheus(series, folder / "prometheus"))}
     (folder / "failures.json").write_text(matrix(series), encoding="utf-8")
     return {"file": "failures.json"}
 
 
-def _observed(scenario: Scenario, server: Server, interceptor: Server | None, folder: Path) -> Iterator[Table]:
+def _observed(scenario: Scenario, chain: Callable[[Credential], Chain], folder: Path) -> Iterator[Table]:
     for number, client in enumerate(scenario.clients, 1):
-        chain = _seen(interceptor if client.intercepted and interceptor else server)
+        saw = client.saw or (scenario.forged if client.intercepted and scenario.forged else scenario.now)
         name = f"clients/phone-{number}.pem"
         (folder / "clients").mkdir(exist_ok=True)
-        (folder / name).write_text(chain.pem(), encoding="ascii")
+        (folder / name).write_text(chain(saw).pem(), encoding="ascii")
         found = {"file": name, "at": client.at, "release": client.release, "network": client.network}
         yield "[[observed]]", found | {"region": client.region}
 
@@ -174,7 +258,9 @@ def register(subparsers: Any) -> None:
         help="rehearse an incident on loopback",
         description="Builds an incident of a known kind on loopback and triages it. The exit code is the verdict's.",
     )
-    parser.add_argument("kind", choices=KINDS, help="what happened")
+    parser.add_argument("kind", nargs="?", choices=KINDS, metavar="KIND", help=", ".join(KINDS))
+    parser.add_argument("--random", action="store_true", help="one drawn by lot from all causes, by --seed, from files")
+    parser.add_argument("--quiz", action="store_true", help="answer first, then see irkit's evidence")
     parser.add_argument(
         "--out", metavar="DIR", help="a new folder for the incident and its run (default: a temporary one)"
     )
@@ -186,20 +272,52 @@ def register(subparsers: Any) -> None:
 
 def _play(arguments: argparse.Namespace) -> int:
     """Builds the rehearsal, triages it as any incident, and shows both answers."""
+    if bool(arguments.kind) == arguments.random:
+        raise InputError("say what to rehearse", "give one kind, as in irkit drill mitm, or --random")
+    if arguments.random and (arguments.serve or arguments.prometheus):
+        raise InputError("a drawn incident is in files: it has no servers", "leave out --serve and --prometheus")
     folder = Path(arguments.out or tempfile.mkdtemp(prefix="irkit-drill-"))
-    with prepare(arguments.kind, folder, seed=arguments.seed, prometheus=arguments.prometheus) as drill:
+    if arguments.random:
+        playing = _drawn(arguments.seed, folder)
+    else:
+        playing = prepare(arguments.kind, folder, seed=arguments.seed, prometheus=arguments.prometheus)
+    with playing as drill:
         if arguments.serve:
             return _serve(drill)
         from irkit.run import triage
 
-        print(f"rehearsal: {arguments.kind}, on loopback; incident file {text(drill.incident, 1000)}", flush=True)
+        called = "of a kind yet to be found out" if arguments.quiz else drill.kind
+        print(f"rehearsal: {called}, on loopback; incident file {text(drill.incident, 1000)}", flush=True)
+        answer = _ask() if arguments.quiz else ""
         outcome = triage(drill.incident, out=folder / "runs")
     print(outcome.summary)
     print(f"report: {text(outcome.folder / 'report.html', 1000)}")
     print(f"built as: {drill.expected}")
+    if answer:
+        right = answer in (drill.verdict, drill.cause, drill.expected)
+        print(f"you said: {text(answer, 80)}, which is {'right' if right else 'wrong'}")
     if outcome.error is not None:
         raise outcome.error
     return outcome.exit_code
+
+
+@contextlib.contextmanager
+def _drawn(seed: int, folder: Path) -> Iterator[Drill]:
+    """An incident drawn by lot, in files."""
+    from irkit.drill.chance import draw
+
+    _empty(folder)
+    end = datetime.now(UTC).replace(second=0, microsecond=0)
+    drawn = draw(seed, end)
+    made = drawn.scenario
+    incident = write(made, folder, end, seed=seed, lacking=drawn.lacking, name=f"DRILL-{seed}")
+    yield Drill("random", incident, made.verdict, made.cause, made.onset, made.failing, "")
+
+
+def _ask() -> str:
+    """The person's answer, one line of stdin."""
+    print("Look at the files it names. Verdict or cause (as mitm, or leaf-key-rotated): ", end="", flush=True)
+    return sys.stdin.readline().strip()
 
 
 def _serve(drill: Drill) -> int:

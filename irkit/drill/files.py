@@ -8,7 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from irkit.drill.scenario import HOST, Key, Shipped
+from irkit.certificate import Pin
+from irkit.drill.scenario import Key, Shipped
 from irkit.drill.traffic import JOB, METRIC
 
 __all__ = ["Table", "pin_file", "to_toml", "write_keys"]
@@ -16,14 +17,15 @@ __all__ = ["Table", "pin_file", "to_toml", "write_keys"]
 Table = tuple[str, dict[str, Any]]  # ("[metrics]", {"file": "failures.json"})
 
 _ANDROID = """<?xml version="1.0" encoding="utf-8"?>
-<network-security-config>
+<network-security-config>{rule}</network-security-config>
+"""
+_RULE = """
     <domain-config cleartextTrafficPermitted="false">
-        <domain includeSubdomains="false">{host}</domain>
-        <pin-set>
+        <domain includeSubdomains="{subdomains}">{host}</domain>
+        <pin-set{expires}>
 {pins}
         </pin-set>
     </domain-config>
-</network-security-config>
 """
 
 
@@ -33,35 +35,52 @@ def pin_file(release: Shipped, folder: Path) -> str:
     Returns:
         Its path, relative to the folder.
     """
+    pins = [pin if isinstance(pin, str) else pin.base64 for pin in release.pins]
+    names = {"android": "network_security_config.xml", "okhttp": "Pinning.kt"}
+    name = f"pins/{release.platform}-{release.version}/{names.get(release.platform, 'Info.plist')}"
     if release.platform == "android":
-        name = f"pins/android-{release.version}/network_security_config.xml"
-        pins = "\n".join(f'            <pin digest="SHA-256">{pin.base64}</pin>' for pin in release.pins)
-        content = _ANDROID.format(host=HOST, pins=pins).encode()
-    else:
-        name = f"pins/ios-{release.version}/Info.plist"
-        pinned = {"NSPinnedLeafIdentities": [{"SPKI-SHA256-BASE64": pin.base64} for pin in release.pins]}
-        content = plistlib.dumps(
-            {
-                "CFBundleIdentifier": "com.example.shop",
-                "CFBundleShortVersionString": release.version,
-                "NSAppTransportSecurity": {"NSPinnedDomains": {HOST: pinned}},
-            }
+        lines = "\n".join(f'            <pin digest="SHA-256">{pin}</pin>' for pin in pins)
+        expires = f' expiration="{release.expires}"' if release.expires else ""
+        rule = _RULE.format(
+            host=release.pattern, pins=lines, expires=expires, subdomains=str(release.subdomains).lower()
         )
+        content = _ANDROID.format(rule=rule * (1 + release.twice)).encode()
+    elif release.platform == "okhttp":
+        pattern = ("**." if release.subdomains else "") + release.pattern
+        added = "".join(f'    .add("{pattern}", "sha256/{pin}")\n' for pin in pins)
+        content = f"val pinner = CertificatePinner.Builder()\n{added}    .build()\n".encode()
+    else:
+        content = plistlib.dumps(_plist(release, pins))
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return name
 
 
-def write_keys(keys: Sequence[Key], path: Path) -> None:
+def _plist(release: Shipped, pins: list[str]) -> dict[str, Any]:
+    head = {"CFBundleIdentifier": "com.example.shop", "CFBundleShortVersionString": release.version}
+    if release.platform == "trustkit-ios":
+        policy: dict[str, Any] = {"TSKPublicKeyHashes": pins, "TSKEnforcePinning": True}
+        policy |= {"TSKExpirationDate": release.expires} if release.expires else {}
+        policy |= {"TSKIncludeSubdomains": True} if release.subdomains else {}
+        domains = {release.pattern: policy}
+        return head | {"TSKConfiguration": {"TSKSwizzleNetworkDelegates": False, "TSKPinnedDomains": domains}}
+    listed = "NSPinnedLeafIdentities" if release.scope == "leaf" else "NSPinnedCAIdentities"
+    pinned: dict[str, Any] = {listed: [{"SPKI-SHA256-BASE64": pin} for pin in pins]}
+    pinned |= {"NSIncludesSubdomains": True} if release.subdomains else {}
+    return head | {"NSAppTransportSecurity": {"NSPinnedDomains": {release.pattern: pinned}}}
+
+
+def write_keys(keys: Sequence[Key], path: Path, allowed: Sequence[tuple[Pin, str]] = ()) -> None:
     """Writes keys.toml."""
     tables: list[Table] = []
     for key in keys:
         item = {
-            "pin": str(key.pin), "name": key.name, "role": key.role, "status": key.status, "hosts": [HOST],
+            "pin": str(key.pin), "name": key.name, "role": key.role, "status": key.status, "hosts": list(key.hosts),
             "since": key.since,
         }  # fmt: skip
         tables.append(("[[key]]", item))
+    tables += [("[[inspection]]", {"pin": str(pin), "name": name}) for pin, name in allowed]
     path.write_text(to_toml(tables), encoding="utf-8")
 
 

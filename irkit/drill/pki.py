@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 import tempfile
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from random import Random
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -23,12 +26,14 @@ _USAGES = (
 )  # fmt: skip
 
 
-def new_key() -> ec.EllipticCurvePrivateKey:
-    """A new P-256 key."""
-    return ec.generate_private_key(ec.SECP256R1())
+def new_key(dice: Random | None = None) -> ec.EllipticCurvePrivateKey:
+    """A new P-256 key; with `dice`, always the same one for the same seed. Such a key guards nothing."""
+    if dice is None:
+        return ec.generate_private_key(ec.SECP256R1())
+    return ec.derive_private_key(dice.getrandbits(254) + 1, ec.SECP256R1())
 
 
-def pin_of(key: ec.EllipticCurvePrivateKey) -> Pin:
+def pin_of(key: Any) -> Pin:
     """The SPKI pin of a key."""
     from cryptography.hazmat.primitives.serialization import PublicFormat
 
@@ -46,7 +51,7 @@ class Credential:
     """
 
     signed: x509.Certificate
-    key: ec.EllipticCurvePrivateKey
+    key: Any
     above: tuple[x509.Certificate, ...] = ()
 
     @property
@@ -60,8 +65,9 @@ class Credential:
         *,
         at: datetime,
         days: int,
-        key: ec.EllipticCurvePrivateKey | None = None,
+        key: Any = None,
         ca: bool = False,
+        subject: x509.Name | None = None,
     ) -> Credential:
         """Signs a certificate: a server's for a host, or with `ca` an intermediate called `name`.
 
@@ -71,9 +77,10 @@ class Credential:
             days: From notBefore to notAfter.
             key: The subject's key; a new one when left out.
             ca: Whether it may issue certificates itself.
+            subject: The whole name, for a cross-signed CA.
         """
         key = key or new_key()
-        signed = _sign(name, key, self.signed.subject, self.key, at=at, days=days, ca=ca)
+        signed = _sign(subject or name, key, self.signed.subject, self.key, at=at, days=days, ca=ca)
         above = () if self.signed.issuer == self.signed.subject else (self.signed, *self.above)
         return Credential(signed, key, above)
 
@@ -89,9 +96,9 @@ class Credential:
         return context
 
 
-def authority(name: str, organisation: str, *, at: datetime, days: int = 3650) -> Credential:
+def authority(name: str, organisation: str, *, at: datetime, days: int = 3650, key: Any = None) -> Credential:
     """A self-signed root CA."""
-    key = new_key()
+    key = key or new_key()
     subject = x509.Name(
         [
             x509.NameAttribute(NameOID.ORGANIZATION_NAME, organisation),
@@ -103,9 +110,9 @@ def authority(name: str, organisation: str, *, at: datetime, days: int = 3650) -
 
 def _sign(
     subject: str | x509.Name,
-    key: ec.EllipticCurvePrivateKey,
+    key: Any,
     issuer: x509.Name,
-    signer: ec.EllipticCurvePrivateKey,
+    signer: Any,
     *,
     at: datetime,
     days: int,
@@ -116,12 +123,15 @@ def _sign(
     if isinstance(subject, str):
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)])
     allowed = {"digital_signature", "key_cert_sign", "crl_sign"} if ca else {"digital_signature"}
+    # Of what is signed: the same seed gives the same certificate, byte for byte.
+    told = f"{subject}{issuer}{at}{days}".encode() + pin_of(key).digest
+    serial = int.from_bytes(hashlib.sha256(told).digest()[:16], "big") | 1
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
+        .serial_number(serial)
         .not_valid_before(at)
         .not_valid_after(at + timedelta(days=days))
         .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
@@ -132,4 +142,5 @@ def _sign(
     if host:
         builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
         builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-    return builder.sign(signer, hashes.SHA256())
+    deterministic = True if isinstance(signer, ec.EllipticCurvePrivateKey) else None
+    return builder.sign(signer, hashes.SHA256(), ecdsa_deterministic=deterministic)

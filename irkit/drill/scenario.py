@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from random import Random
 from typing import TYPE_CHECKING
 
 from irkit.certificate import Pin
@@ -14,7 +15,7 @@ from irkit.drill.traffic import Group
 if TYPE_CHECKING:
     from irkit.drill.traffic import Minutes
 
-__all__ = ["HOST", "SCENARIOS", "ClientChain", "Key", "Scenario", "Shipped"]
+__all__ = ["HOST", "SCENARIOS", "WINDOW", "ClientChain", "Key", "Scenario", "Service", "Shipped"]
 
 HOST = "api.example.com"
 WINDOW = timedelta(hours=24)
@@ -30,17 +31,35 @@ class Key:
     role: str
     status: str
     since: datetime
+    hosts: tuple[str, ...] = (HOST,)
 
 
 @dataclass(frozen=True, slots=True)
 class Shipped:
-    """A release with the pins it ships. `share` is its part of all validations at the end of the window."""
+    """A release with the pins it ships.
+
+    Attributes:
+        pins: A pin, or whatever text stands in its place.
+        share: Its part of all validations at the end of the window.
+        scope: Where iOS looks for the pins: leaf or ca.
+        twice: Names its domain twice, which Android refuses.
+    """
 
     platform: str
     version: str
-    pins: tuple[Pin, ...]
+    pins: tuple[Pin | str, ...]
     released: datetime
     share: float
+    scope: str = "leaf"
+    pattern: str = HOST
+    subdomains: bool = False
+    expires: str = ""
+    twice: bool = False
+
+    @property
+    def family(self) -> str:
+        """The platform as the metrics call it."""
+        return "ios" if "ios" in self.platform else "android"
 
     @property
     def app(self) -> str:
@@ -55,13 +74,18 @@ class Shipped:
 
 @dataclass(frozen=True, slots=True)
 class ClientChain:
-    """A client that failed and kept the chain it saw: through the interceptor, or straight from the server."""
+    """A client that failed and kept the chain it saw: through the interceptor, or straight from the server.
+
+    Attributes:
+        saw: The chain itself, where it is neither.
+    """
 
     release: str
     region: str
     network: str
     at: datetime
     intercepted: bool = False
+    saw: Credential | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +101,10 @@ class Scenario:
         groups: The traffic.
         clients: Failing clients that kept a chain.
         failing: The releases whose validations fail because of it.
+        edges: Vantages and what each is presented, where they differ.
+        others: More roots to trust.
+        allowed: Inspection CAs that the inventory allows, with their names.
+        untrusting: The clients report that the chain is not trusted, rather than that no pin matches.
     """
 
     verdict: str
@@ -91,10 +119,20 @@ class Scenario:
     forged: Credential | None = None
     clients: tuple[ClientChain, ...] = ()
     failing: tuple[str, ...] = ()
+    host: str = HOST
+    edges: tuple[tuple[str, Credential | None], ...] = ()
+    others: tuple[Credential, ...] = ()
+    allowed: tuple[tuple[Pin, str], ...] = ()
+    untrusting: bool = False
+
+    @property
+    def vantages(self) -> tuple[tuple[str, Credential | None], ...]:
+        """Trusted vantages, and what each is presented; None where nothing answers."""
+        return self.edges or (("office", self.now), ("probe eu-west", self.now))
 
 
 @dataclass(frozen=True, slots=True)
-class _Service:
+class Service:
     """The service that every rehearsal begins with: its CA, its leaf, and a backup key that never served."""
 
     start: datetime
@@ -104,17 +142,22 @@ class _Service:
     backup: Pin
 
     @classmethod
-    def opened(cls, start: datetime) -> _Service:
-        root = authority("Rehearsal Root R1", "Rehearsal Trust Services", at=start - timedelta(days=900))
-        issuer = root.issue("Rehearsal TLS CA E5", at=start - timedelta(days=400), days=1800, ca=True)
-        leaf = issuer.issue(HOST, at=start - timedelta(days=40), days=90)
-        return cls(start, root, issuer, leaf, pin_of(new_key()))
+    def opened(cls, start: datetime, dice: Random | None = None) -> Service:
+        """A new service; with `dice`, the same one for the same seed."""
+        born = start - timedelta(days=900)
+        root = authority("Rehearsal Root R1", "Rehearsal Trust Services", at=born, key=new_key(dice))
+        issued = start - timedelta(days=400)
+        issuer = root.issue("Rehearsal TLS CA E5", at=issued, days=1800, ca=True, key=new_key(dice))
+        leaf = issuer.issue(HOST, at=start - timedelta(days=40), days=90, key=new_key(dice))
+        return cls(start, root, issuer, leaf, pin_of(new_key(dice)))
 
     @property
     def pin(self) -> Pin:
+        """The leaf's."""
         return pin_of(self.leaf.key)
 
     def keys(self, *more: Key) -> tuple[Key, ...]:
+        """The inventory, with more keys."""
         since = self.start - timedelta(days=400)
         return (
             Key(self.pin, "edge key of this year", "leaf", "active", since),
@@ -123,9 +166,9 @@ class _Service:
             Key(pin_of(self.issuer.key), "Rehearsal TLS CA E5", "intermediate", "active", since),
         )
 
-    def releases(self, new: tuple[Pin, ...]) -> tuple[Shipped, ...]:
+    def releases(self, new: tuple[Pin, ...], old: tuple[Pin, ...] = ()) -> tuple[Shipped, ...]:
         """The releases in use. The newer one of each platform ships `new`."""
-        old = (self.pin, self.backup)
+        old = old or (self.pin, self.backup)
         return (
             Shipped("android", "4.1.0", old, self.start - timedelta(days=120), 0.24),
             Shipped("android", "4.2.0", new, self.start - timedelta(days=35), 0.38),
@@ -149,7 +192,7 @@ def _since(start: datetime, onset: datetime, part: float = 1.0) -> Callable[[str
 
 def _rotation(start: datetime, end: datetime) -> Scenario:
     """The edge switched to the next key while two releases in use still lack its pin."""
-    service, onset = _Service.opened(start), end - timedelta(hours=3, minutes=17)
+    service, onset = Service.opened(start), end - timedelta(hours=3, minutes=17)
     renewed = service.issuer.issue(HOST, at=onset - timedelta(hours=26), days=90)
     following = pin_of(renewed.key)
     releases = service.releases((service.pin, following))
@@ -174,7 +217,7 @@ def _rotation(start: datetime, end: datetime) -> Scenario:
 
 def _mitm(start: datetime, end: datetime) -> Scenario:
     """A network in one region shows its users a certificate of its own CA. The server is as it was."""
-    service, onset = _Service.opened(start), end - timedelta(hours=2, minutes=41)
+    service, onset = Service.opened(start), end - timedelta(hours=2, minutes=41)
     unknown = authority("Web Access CA 3", "Access Networks", at=onset - timedelta(days=200))
     releases = service.releases((service.pin, service.backup))
 
@@ -204,7 +247,7 @@ def _misconfiguration(start: datetime, end: datetime) -> Scenario:
     """A release pins hashes of whole certificates; its failures follow its rollout."""
     import numpy as np
 
-    service, onset = _Service.opened(start), end - timedelta(hours=9, minutes=8)
+    service, onset = Service.opened(start), end - timedelta(hours=9, minutes=8)
     certificates = (service.leaf.certificate, service.issuer.certificate)
     hashes = tuple(Pin(bytes.fromhex(certificate.sha256)) for certificate in certificates)
     old = service.releases((service.pin, service.backup))
@@ -235,7 +278,7 @@ def _misconfiguration(start: datetime, end: datetime) -> Scenario:
 
 def _quiet(start: datetime, _end: datetime) -> Scenario:
     """A day like any other: the trickle of failures that never stops."""
-    service = _Service.opened(start)
+    service = Service.opened(start)
     releases = service.releases((service.pin, service.backup))
     return Scenario(
         verdict="none",

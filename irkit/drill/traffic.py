@@ -54,7 +54,9 @@ class Series:
     samples: list[tuple[int, int]]
 
 
-def count(groups: Sequence[Group], domain: str, *, start: datetime, end: datetime, seed: int) -> list[Series]:
+def count(
+    groups: Sequence[Group], domain: str, *, start: datetime, end: datetime, seed: int, step: timedelta = STEP
+) -> list[Series]:
     """Plays the window's traffic.
 
     Args:
@@ -63,6 +65,7 @@ def count(groups: Sequence[Group], domain: str, *, start: datetime, end: datetim
         start: Begin of the window, aware, a whole minute; it gets the first sample.
         end: End of the window, aware; it gets the last one.
         seed: The same seed plays the same traffic.
+        step: Between two samples, whole minutes.
 
     Returns:
         A series for each release, region and result.
@@ -70,17 +73,18 @@ def count(groups: Sequence[Group], domain: str, *, start: datetime, end: datetim
     import numpy as np
 
     rng = np.random.default_rng(seed)
-    minutes = np.arange((end - start) // STEP + 1, dtype=float)
+    width = step / STEP
+    minutes = np.arange((end - start) // step + 1, dtype=float) * width
     midnight = start.replace(hour=0, minute=0, second=0, microsecond=0)
     hours = (start - midnight) / timedelta(hours=1) + minutes / 60
-    stamps = [int((start + index * STEP).timestamp()) for index in range(len(minutes))]
+    stamps = [int((start + index * step).timestamp()) for index in range(len(minutes))]
     restart = int(len(minutes) * _RESTART)
     found = []
     for group in groups:
         for region, (rate, ahead) in REGIONS.items():
             # Quiet at five in the morning, busiest at five in the afternoon, local time.
             day = 1 - 0.55 * np.cos(2 * np.pi * (hours + ahead - 5) / 24)
-            events = rng.poisson(rate * day * group.share(minutes))
+            events = rng.poisson(rate * width * day * group.share(minutes))
             risk = np.clip(_TRICKLE + group.failing(region, minutes), 0, 1)
             failures = rng.binomial(events, risk)
             for result, increments in (("failure", failures), ("success", events - failures)):
