@@ -200,7 +200,7 @@ def _evidence(folder: Path, document: dict[str, Any]) -> Evidence:
             (folder / "metrics.json").read_bytes(), incident.host, start=incident.start, end=incident.end,
             metric=source.metric if source else "cert_pin_validation_total",
             labels=Labels(**source.labels) if source else Labels(), matchers=source.matchers if source else {},
-            success=source.success if source else None,
+            success=source.success if source else None, kind=(source.kind or None) if source else None,
             source=document["metrics"],
         )  # fmt: skip
     trust = None

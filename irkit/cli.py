@@ -30,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"irkit {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _triage(commands)
-    from irkit import capture_command, doctor, drill, health_command, incident_command
+    from irkit import capture_command, doctor, drill, health_command, incident_command, metrics_command
     from irkit.pins import command as pins
 
     drill.register(commands)
@@ -38,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
     capture_command.register(commands)
     incident_command.register(commands)
     health_command.register(commands)
+    metrics_command.register(commands)
     pins.register(commands)
     return top
 

@@ -113,7 +113,7 @@ def read_matrix(document: Any, lists: Sequence[bytes], what: str) -> tuple[list[
             "save a range query (/api/v1/query_range) rather than an instant one",
         )
     findings = _warnings(document, found)
-    series, histograms = [], 0
+    series, histograms = list[Series](), 0
     for item in found["result"]:
         labels = item.get("metric") if isinstance(item, dict) else None
         if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
@@ -121,9 +121,10 @@ def read_matrix(document: Any, lists: Sequence[bytes], what: str) -> tuple[list[
         if "values" in item:
             series.append(Series(labels, *_samples(item["values"], lists, what)))
         elif "histograms" in item:
+            series.append(Series(labels, *_observations(item["histograms"], what)))
             histograms += 1
     if histograms:
-        findings.append(f"{histograms} series are native histograms; they count nothing here")
+        findings.append(f"{histograms} series are native histograms; their observations are counted")
     return series, findings
 
 
@@ -152,6 +153,17 @@ def _samples(values: Any, lists: Sequence[bytes], what: str) -> tuple[Floats, Fl
     if flat.size % 2 or not np.all(np.isfinite(times)) or not np.all(np.diff(times) > 0):
         raise MetricsError(f"{what} has a series whose samples can't be read", "save the answer again")
     return times.copy(), flat[1::2].copy()
+
+
+def _observations(samples: Any, what: str) -> tuple[Floats, Floats]:
+    """How many observations a native histogram counts at each time."""
+    try:
+        pairs = np.array([(float(at), float(found["count"])) for at, found in samples]).reshape(-1, 2)
+    except (ValueError, TypeError, KeyError):
+        raise MetricsError(f"{what} has a histogram that can't be read", "save the answer again") from None
+    if not np.isfinite(pairs[:, 0]).all() or not (np.diff(pairs[:, 0]) > 0).all():
+        raise MetricsError(f"{what} has a histogram that can't be read", "save the answer again")
+    return pairs[:, 0].copy(), pairs[:, 1].copy()
 
 
 def merge(answers: Sequence[Sequence[Series]]) -> list[Series]:

@@ -259,8 +259,9 @@ def count(
     Raises:
         MetricsError: A label that is needed or was named on purpose is not there, or the values are of another kind.
     """
+    series, findings = _whole(series, list(findings))
     there = sorted({label for item in series for label in item.labels if label != "__name__"})
-    roles, findings = _roles(labels, there, list(findings))
+    roles, findings = _roles(labels, there, findings)
     counted = increases(series, grid, kind)
     results = [item.labels.get(labels.result, "") for item in series]
     keys = [tuple(item.labels.get(getattr(labels, role), "") for role in roles) for item in series]
@@ -297,6 +298,21 @@ def count(
         source=source,
         labels=labels,
     )
+
+
+def _whole(series: Sequence[Series], findings: list[str]) -> tuple[Sequence[Series], list[str]]:
+    """Without what would count twice: of a histogram's buckets the last counts every observation.
+
+    Raises:
+        MetricsError: The series are a summary's quantiles, which count nothing.
+    """
+    if any("quantile" in item.labels for item in series):
+        raise MetricsError("the series are quantiles: they count nothing", "name the metric that ends with _count")
+    if not any("le" in item.labels for item in series):
+        return series, findings
+    whole = [item for item in series if item.labels.get("le", "+Inf") in ("+Inf", "inf")]
+    findings.append("the series are a histogram's buckets; the last, which counts all, is read: better name its _count")
+    return [replace(item, labels={k: v for k, v in item.labels.items() if k != "le"}) for item in whole], findings
 
 
 def _roles(labels: Labels, there: Sequence[str], findings: list[str]) -> tuple[list[str], list[str]]:

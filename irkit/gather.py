@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from irkit.capture import CaptureFailure, capture_all
 from irkit.chain import Chain
 from irkit.chainfile import load_chain
-from irkit.changes import ServerChange
 from irkit.errors import IrkitError, MissingExtraError
 from irkit.evidence import Capture, Evidence, Observed, with_missing
 from irkit.history import add_capture, read_history
@@ -26,9 +25,14 @@ from irkit.reports import Reports, load_reports
 from irkit.trust import TrustStore, load_trust, mozilla
 
 if TYPE_CHECKING:
+    from irkit.failures import Failures
+    from irkit.servermetrics import ServerChanges
     from irkit.transport import Access
 
-__all__ = ["STAGES", "access", "begin", "gather", "gather_chains", "gather_failures", "gather_pins", "look"]
+__all__ = [
+    "STAGES", "access", "begin", "counted", "gather", "gather_chains", "gather_failures", "gather_pins", "look",
+    "server_changes",
+]  # fmt: skip
 
 # Takes a line of what is being done; `print` will do.
 Progress = Callable[[str], None]
@@ -104,57 +108,71 @@ def gather_failures(
     """
     if "failures" in evidence.gathered and not again:
         return evidence
-    from irkit.metrics import Labels, load_failures, query_failures
     from irkit.servermetrics import in_order, noted
 
-    incident, source, missing = evidence.incident, evidence.incident.metrics, list[Missing]()
+    incident, missing = evidence.incident, list[Missing]()
     timer = _Timer(progress, "counting failures")
     failures = None
-    if source is None:
+    if incident.metrics is None:
         missing.append(
             Missing(
                 "metrics", "the incident file names no metrics", 'add [metrics] with url = "http://prometheus:9090"'
             )
         )
     else:
-        labels = Labels(**source.labels)
         with _missing_instead(missing, "metrics"):
-            if source.file:
-                failures = load_failures(
-                    incident.path(source.file), incident.host, start=incident.start, end=incident.end,
-                    metric=source.metric, labels=labels, matchers=source.matchers, kind=source.kind or None,
-                    success=source.success, source=source.file,
-                )  # fmt: skip
-            else:
-                failures = query_failures(
-                    source.url, incident.host, start=incident.start, end=incident.end, metric=source.metric,
-                    labels=labels, matchers=source.matchers, kind=source.kind or "counter", success=source.success,
-                    deadline=deadline, **access(incident),
-                )  # fmt: skip
+            failures = counted(incident, deadline)
     changes = noted(incident.annotations)
     if failures is not None:  # where nothing answered, nothing more is asked
         with _missing_instead(missing, "server metrics"):
-            changes += _server_changes(incident, max(1.0, deadline - timer.seconds), missing)
+            found = server_changes(incident, max(1.0, deadline - timer.seconds))
+            changes += found.changes
+            if found.findings:
+                hint = "look at these metrics in Prometheus"
+                missing.append(Missing("server metrics", "; ".join(found.findings[:5]), hint))
     evidence = replace(evidence, failures=failures, changes=in_order(changes))
     return _done(evidence, "failures", ("metrics", "server metrics"), missing, timer)
 
 
-def _server_changes(incident: Incident, deadline: float, missing: list[Missing]) -> list[ServerChange]:
-    """What the metrics show of the server, from a day before the window on: a change comes before its failures."""
+def counted(incident: Incident, deadline: float = METRICS_DEADLINE) -> Failures:
+    """The failures of an incident's window, from its Prometheus or its file.
+
+    Raises:
+        MetricsError: They can't be had.
+    """
+    from irkit.metrics import Labels, load_failures, query_failures
+
+    source = incident.metrics or MetricsSource()
+    labels = Labels(**source.labels)
+    if source.file:
+        return load_failures(
+            incident.path(source.file), incident.host, start=incident.start, end=incident.end, metric=source.metric,
+            labels=labels, matchers=source.matchers, kind=source.kind or None, success=source.success,
+            source=source.file,
+        )  # fmt: skip
+    return query_failures(
+        source.url, incident.host, start=incident.start, end=incident.end, metric=source.metric, labels=labels,
+        matchers=source.matchers, kind=source.kind or "counter", success=source.success, deadline=deadline,
+        **access(incident),
+    )  # fmt: skip
+
+
+def server_changes(incident: Incident, deadline: float = METRICS_DEADLINE) -> ServerChanges:
+    """What the metrics show of the server, from a day before the window on: a change comes before its failures.
+
+    Raises:
+        MetricsError: Prometheus can't be asked, or the file is damaged.
+    """
     from irkit.metrics import query_changes
     from irkit.servermetrics import load_changes
 
     source = incident.metrics or MetricsSource()
     if source.file:
-        found = load_changes(incident.path(source.file).read_bytes(), incident.host, source.file)
-    else:
-        found = query_changes(
-            source.url, incident.host, start=incident.start - timedelta(days=1), end=incident.end,
-            annotations=incident.annotations, deadline=deadline, **access(incident),
-        )  # fmt: skip
-    if found.findings:
-        missing.append(Missing("server metrics", "; ".join(found.findings[:5]), "look at these metrics in Prometheus"))
-    return list(found.changes)
+        return load_changes(incident.path(source.file).read_bytes(), incident.host, source.file)
+    return query_changes(
+        source.url, incident.host, start=incident.start - timedelta(days=1), end=incident.end,
+        annotations=incident.annotations, deadline=deadline, **access(incident),
+    )  # fmt: skip
 
 
 def gather_chains(

@@ -1,4 +1,4 @@
-"""Failures from files: what a query left behind, a saved body of /api/v1/query_range, or a CSV that Grafana saved."""
+"""Failures from files: what a query left behind, a body of /api/v1/query_range, a CSV of Grafana's, or a dump."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import numpy as np
 from irkit.counters import Grid, Kind, Series, merge, parse, read_matrix
 from irkit.errors import InputError, MetricsError
 from irkit.failures import SUCCESS, Failures, Labels, count, nearest
+from irkit.metricdump import LABEL, gathered, is_text, read_parquet, read_text, unescaped
 from irkit.render import text
 
 __all__ = ["METRIC", "STEP", "entry", "grid_of", "load_failures", "window_of"]
@@ -93,7 +94,10 @@ def load_failures(
     success: Collection[str] | None = None,
     source: str = "",
 ) -> Failures:
-    """Failures from a file: `Failures.raw`, a body of /api/v1/query_range, or a CSV that Grafana saved.
+    """Failures from a file, whose form is found out.
+
+    `Failures.raw` or what `irkit metrics save` wrote, a body of /api/v1/query_range, a CSV that Grafana saved, a
+    Parquet table with a row a sample, OpenMetrics text with times, or what `promtool tsdb dump` prints.
 
     Args:
         source_file: A path, or the file's bytes.
@@ -123,10 +127,11 @@ def load_failures(
                 f"{text(name, 200)} can't be read: {text(error.strerror, 80)}", "check the path"
             ) from None
     what = text(name, 200)
-    if data.lstrip()[:1] in (b"{", b"["):
+    if data.lstrip()[:1] in (b"{", b"[") and not is_text(data):
         series, findings, heads = _read_saved(data, what)
     else:
-        series, findings = _read_csv(data, what)
+        read = read_parquet if data[:4] == b"PAR1" else read_text if is_text(data) else _read_csv
+        series, findings = read(data, what)
         heads = []
     head = heads[0] if heads else {}
     wanted = {**(matchers or {}), labels.domain: host, "__name__": metric}
@@ -223,7 +228,6 @@ def _grid(
     return grid
 
 
-_LABEL = re.compile(r'([a-zA-Z_][\w.]*)\s*=\s*"((?:[^"\\]|\\.)*)"')
 _SERIES = re.compile(r"\s*([a-zA-Z_:][\w:]*)?\s*\{(.*)\}\s*\Z", re.DOTALL)
 
 
@@ -263,11 +267,7 @@ def _read_csv(data: bytes, what: str) -> tuple[list[Series], list[str]]:
         else:
             for name, cell in zip(header[1:], row[1:], strict=True):
                 _put(samples, _series_labels(name, what), at, cell, what)
-    series = []
-    for labels, found in samples.items():
-        ordered = sorted(found)
-        series.append(Series(dict(labels), np.array(ordered), np.array([found[at] for at in ordered])))
-    return series, findings
+    return gathered(samples), findings
 
 
 def _put(samples: dict[Any, dict[float, float]], key: Any, at: float, cell: str, what: str) -> None:
@@ -290,7 +290,7 @@ def _series_labels(name: str, what: str) -> tuple[tuple[str, str], ...]:
             'take the legend out of the Grafana query, so that columns read {label="value"}',
         )
     metric = (("__name__", match[1]),) if match[1] else ()
-    return metric + tuple((label, json.loads(f'"{value}"', strict=False)) for label, value in _LABEL.findall(match[2]))
+    return metric + tuple((label, unescaped(value, what)) for label, value in LABEL.findall(match[2]))
 
 
 def _time(cell: str, what: str) -> tuple[float, bool]:

@@ -33,8 +33,8 @@ ORDER = [
     "pins.hpkp", "pins.okhttp", "pins.report", "pins.trustkit", "pins.code", "pins.ios", "pins.package",
     "pins.load", "pins.unpack", "pins.write", "pins", "pins.command",
     # failures
-    "incident", "incidentfile", "promql", "counters", "servermetrics", "failures", "changepoint", "metricfile",
-    "transport", "metrics", "alert",
+    "incident", "incidentfile", "promql", "counters", "servermetrics", "failures", "changepoint", "metricdump",
+    "metricfile", "transport", "metrics", "alert",
     # judging a chain
     "truststore", "trust", "transparency", "revocation", "history", "onset",
     "explain", "accept.value", "diff", "accept.android", "accept.apple",
@@ -48,6 +48,7 @@ ORDER = [
     "runbook", "drill.pki", "drill.server", "drill.traffic", "drill.prometheus", "drill.scenario",
     "drill.causes", "drill.chance", "drill.files",
     "notebook", "lineup", "summary", "trend", "plots", "exhibits", "report", "run", "doctor", "incident_command",
+    "metrics_command",
     "health", "healthrun", "health_command", "drill", "desk", "widgets", "workbench", "cli",
 ]
 # fmt: on
