@@ -108,9 +108,20 @@ def test_trustkit_s_excluded_subdomain_is_unpinned() -> None:
     assert answer(pins, CHAIN, host="x." + HOST) == ("no", "pin")
 
 
+def test_trustkit_throws_at_a_configuration_made_by_hand_too() -> None:
+    alone = Release("trustkit-ios", (HostRule(HOST, excluded=True),))
+    assert answer(alone, CHAIN) == ("no", "config-rejected")
+    for pattern in ("192.0.2.7", "api.local", "co.uk"):
+        pins = release("trustkit-ios", OTHER, SECOND, pattern=pattern, subdomains=True)
+        assert answer(pins, CHAIN, host="shop.co.uk") == ("no", "config-rejected")
+
+
 def test_trustkit_matches_hosts_case_by_case() -> None:
     assert answer(release("trustkit-ios", OTHER, SECOND, pattern="API.example.com"), CHAIN) == ("unpinned", "no-rule")
-    assert answer(release("trustkit-ios", OTHER, SECOND, pattern="com", subdomains=True), CHAIN)[0] == "unpinned"
+    assert answer(release("trustkit-ios", OTHER, SECOND, pattern="com", subdomains=True), CHAIN) == (
+        "no",
+        "config-rejected",
+    )
 
 
 @pytest.mark.parametrize(

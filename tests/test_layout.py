@@ -27,16 +27,16 @@ ORDER = [
     # chains from endpoints and files
     "messages", "flight", "possession", "link", "pcap", "recordings", "chainfile", "hello", "handshake", "starttls",
     "proxy", "capture", "target", "sweep", "fleet", "fleetfile", "fleet_command", "capture_command",
-    # pins
-    "pins.binary_xml", "pins.keys", "pins.markup", "pins.release", "pins.pattern", "pins.cover", "pins.grammar",
-    "pins.check", "pins.notes", "pins.android", "pins.listing", "pins.resources", "pins.source", "pins.chromium",
-    "pins.hpkp", "pins.okhttp", "pins.report", "pins.trustkit", "pins.code", "pins.ios", "pins.package",
-    "pins.load", "pins.unpack", "pins.write", "pins", "pins.command",
+    # paths, and pins
+    "truststore", "trust", "pins.binary_xml", "pins.keys", "pins.markup", "pins.release", "pins.pattern",
+    "pins.suffix", "pins.cover", "pins.grammar", "pins.check", "pins.notes", "pins.android", "pins.listing",
+    "pins.resources", "pins.source", "pins.chromium", "pins.hpkp", "pins.okhttp", "pins.report", "pins.trustkit",
+    "pins.code", "pins.ios", "pins.package", "pins.load", "pins.unpack", "pins.write", "pins", "pins.command",
     # failures
     "incident", "incidentfile", "promql", "counters", "servermetrics", "failures", "changepoint", "metricdump",
     "metricfile", "transport", "metrics", "alert",
     # judging a chain
-    "truststore", "trust", "transparency", "revocation", "history", "onset",
+    "transparency", "revocation", "history", "onset",
     "explain", "accept.value", "diff", "accept.android", "accept.apple",
     "accept.okhttp", "accept.others", "strategy", "update", "accept.multilevel", "accept", "session",
     # evidence

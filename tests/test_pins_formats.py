@@ -295,7 +295,7 @@ def test_python_fingerprints_are_of_whole_certificates() -> None:
         f's.mount("https://a.example", FingerprintAdapter("{HEX}"))\n\n\n\n'
         f'HTTPSConnectionPool("b.example", assert_fingerprint="{":".join(HEX[i : i + 2] for i in range(0, 64, 2))}")'
     )
-    assert {rule.pattern for rule in release.rules} == {"a.example", "b.example"}
+    assert {(rule.pattern, rule.subdomains) for rule in release.rules} == {("a.example", False), ("b.example", False)}
     assert {pin.of for rule in release.rules for pin in rule.pins} == {"certificate"}
     assert release.pins == (Pin(bytes.fromhex(HEX)),)
     assert "hostname-unchecked" in ids(release)

@@ -186,10 +186,52 @@ def test_one_pin_is_enough_for_trustkit_where_it_does_not_enforce() -> None:
     assert read(trustkit({"TSKEnforcePinning": False, "TSKPublicKeyHashes": [A]})).rejected == ""
 
 
+def excluding(policy: dict[str, Any], parent: str = "a.example", **changes: Any) -> dict[str, Any]:
+    """A TrustKit configuration with a policy for open.a.example, below one that pins its subdomains."""
+    above = {"TSKPublicKeyHashes": [A, B], "TSKIncludeSubdomains": True} | changes
+    document = trustkit(above, parent)
+    document["TSKConfiguration"]["TSKPinnedDomains"]["open.a.example"] = policy
+    return document
+
+
+def test_trustkit_throws_for_an_excluded_subdomain_with_any_other_key_or_without_a_parent() -> None:
+    alone = {"kSKExcludeSubdomainFromParentPolicy": True}
+    assert read(excluding(alone)).rejected == ""
+    for more in ({"TSKIncludeSubdomains": False}, {"TSKPublicKeyHashes": [A, B]}, {"TSKEnforcePinning": True}):
+        assert "other keys" in read(excluding(alone | more)).rejected
+    assert "not there" in read(trustkit(alone, "open.a.example")).rejected
+    assert "not there" in read(excluding(alone, "b.example")).rejected
+    assert "not there" in read(excluding(alone, TSKIncludeSubdomains=False)).rejected
+
+
+@pytest.mark.parametrize(
+    ("host", "subdomains", "refused"),
+    [
+        ("192.0.2.7", False, True),
+        ("2001:db8::1", False, True),
+        ("api.local", False, True),
+        ("shop.internal", False, True),
+        ("com", False, True),
+        ("co.uk", True, True),
+        ("CO.UK", True, True),
+        ("herokuapp.com", True, True),
+        ("co.uk", False, False),
+        ("shop.co.uk", True, False),
+        ("shop.herokuapp.com", True, False),
+        ("net.de", True, False),
+        ("example.com", True, False),
+    ],
+)
+def test_trustkit_throws_for_a_domain_that_no_registry_gives_out(host: str, subdomains: bool, refused: bool) -> None:
+    release = read(trustkit({"TSKPublicKeyHashes": [A, B], "TSKIncludeSubdomains": subdomains}, host))
+    assert bool(release.rejected) is refused
+    assert ("public-suffix" in {finding.id for finding in release.findings}) is (host == "net.de")
+
+
 def test_only_the_misspelt_key_excludes_a_subdomain() -> None:
-    works = read(trustkit({"kSKExcludeSubdomainFromParentPolicy": True}))
+    works = read(excluding({"kSKExcludeSubdomainFromParentPolicy": True}))
     fails = read(trustkit({"TSKExcludeSubdomainFromParentPolicy": True, "TSKPublicKeyHashes": [A, B]}))
-    assert works.rules[0].excluded
+    assert works.rules[1].excluded
     assert works.rejected == ""
     assert not fails.rules[0].excluded
     assert errors(fails) == ["unknown-key"]

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from forge import root
 
 from irkit.certificate import Pin
+from irkit.chain import Chain
 from irkit.errors import InputError
 from irkit.pins import SYNTAXES, load_release_bytes, new_backup, pins_as
 
@@ -62,6 +63,8 @@ def test_ca_pins_go_into_the_ca_list_of_ios() -> None:
         ({"host": "localhost"}, "no host"),
         ({"expires": "30.6.2027"}, "not a date"),
         ({"expires": "2027-02-30"}, "would not do"),
+        ({"syntax": "trustkit-ios", "host": "co.uk", "subdomains": True}, "public suffix"),
+        ({"syntax": "trustkit-ios", "host": "api.internal"}, "no registry"),
         ({"syntax": "windows"}, "unknown syntax"),
         ({"syntax": "ios", "expires": "2027-06-30"}, "no expiry"),
         ({"syntax": "curl", "scope": "ca"}, "leaf"),
@@ -84,6 +87,14 @@ def test_a_chain_gives_its_leaf_or_what_is_above_it() -> None:
     assert set(load_release_bytes(shown.encode(), name="x").pins) == {*above, B}
     with pytest.raises(InputError, match="one of the keys in use"):
         pins_as(identity.chain, host="a.example", backup=above[0], syntax="android")
+
+
+def test_a_ca_certificate_that_a_server_appends_is_not_pinned() -> None:
+    identity = root().issue("Forge CA", ca=True).issue("a.example")
+    stranger = root("Stranger").certificate
+    chain = Chain((*identity.chain, stranger), identity.chain.obtained)
+    shown = pins_as(chain, host="a.example", backup=B, syntax="android", scope="ca")
+    assert set(load_release_bytes(shown.encode(), name="x").pins) == {*identity.chain.pins[1:], B}
 
 
 @pytest.mark.parametrize("kind", ["ec", "rsa", "ed25519"])

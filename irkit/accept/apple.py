@@ -17,6 +17,8 @@ from irkit.accept.value import Acceptance, Path, Question, find, judge_pins, let
 from irkit.certificate import Certificate
 from irkit.pins.cover import rules_for
 from irkit.pins.release import ConfiguredPin, HostRule, Release
+from irkit.pins.suffix import doubtful_suffix, is_suffix, no_registry
+from irkit.pins.trustkit import orphans
 from irkit.render import text
 
 __all__ = ["ios", "trustkit_ios"]
@@ -67,7 +69,7 @@ def _both(path: Path, lists: AbstractSet[str], entries: Sequence[ConfiguredPin],
 
 def trustkit_ios(question: Question) -> Acceptance:
     """TrustKit: any certificate of the evaluated chain, from the root down; a key of a kind it doesn't know blocks."""
-    if refused := refused_pin(question) or _too_few(question.release.rules):
+    if refused := refused_pin(question) or _refused_domain(question.release.rules):
         return no("config-rejected", f"TrustKit throws when the app starts: {refused}")
     rules, host = question.release.rules, question.host
     rule = next(iter(rules_for(question.release, host)), None)
@@ -92,21 +94,25 @@ def trustkit_ios(question: Question) -> Acceptance:
     return judged
 
 
-def _too_few(rules: Sequence[HostRule]) -> str:
+def _refused_domain(rules: Sequence[HostRule]) -> str:
+    """What `parse_configuration.m` refuses, of a release that was made by hand too."""
+    if orphan := next(orphans(rules), None):
+        return f"{text(orphan.pattern, 80)} is excluded from a parent's policy that is not there"
     for rule in rules:
+        name = text(rule.pattern, 80)
+        if rule.pattern != "*" and (problem := no_registry(rule.pattern)):
+            return f"{name} {problem}"
+        if rule.pattern != "*" and rule.subdomains and is_suffix(rule.pattern):
+            return f"{name} is a public suffix, whose subdomains can't be pinned"
         wanted = 0 if rule.excluded else 2 if rule.enforce else 1
         if len({entry.pin for entry in rule.pins}) < wanted and not any(entry.unread for entry in rule.pins):
-            return f"{text(rule.pattern, 80)} has fewer than {wanted} distinct pins"
+            return f"{name} has fewer than {wanted} distinct pins"
     return ""
-
-
-# What registries sell names below, by its look; TrustKit has the whole list.
-_SUFFIX = re.compile(r"(ac|co|com|edu|gov|mil|net|or|org)\.[a-z]{2}")
 
 
 def _not_followed(release: Release, rules: Sequence[HostRule]) -> str:
     """Which of TrustKit's rules would have to be known to answer; empty for none."""
-    suffix = next((rule.pattern for rule in rules if rule.subdomains and _SUFFIX.fullmatch(rule.pattern)), None)
+    suffix = next((rule.pattern for rule in rules if rule.subdomains and doubtful_suffix(rule.pattern)), None)
     if suffix is not None:
         return f"{text(suffix, 80)} looks like a public suffix, whose subdomains TrustKit refuses to pin"
     if re.search(r"(?<![\d.])1\.\d", release.library) and any(f.id == "key-kinds" for f in release.findings):

@@ -206,7 +206,7 @@ def read_python(raw: bytes, _platform: str, name: str) -> Release:
             if isinstance(value, str)
             else unknown_pin(value if isinstance(value, Unknown) else Unknown(str(value)), where, notes)
         )
-        rules.append(HostRule(host, host != "*" and "mount(" in near, (pin,), frozenset({"leaf"}), where=where))
+        rules.append(HostRule(host, False, (pin,), frozenset({"leaf"}), where=where))
         notes.add("hostname-unchecked", "warning", "assert_fingerprint switches the check of the hostname off", where)
     if not rules:
         raise InputError(f"{text(name)} holds no fingerprint", "give the line with assert_fingerprint")

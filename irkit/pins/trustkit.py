@@ -6,7 +6,7 @@ Follows `parse_configuration.m`: what it refuses raises an exception when the ap
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,9 +15,10 @@ from irkit.pins.notes import Notes
 from irkit.pins.okhttp import unknown_pin
 from irkit.pins.release import ConfiguredPin, HostRule
 from irkit.pins.source import Unknown
+from irkit.pins.suffix import doubtful_suffix, is_suffix, no_registry
 from irkit.render import text
 
-__all__ = ["EXCLUDE", "trustkit_rules"]
+__all__ = ["EXCLUDE", "orphans", "trustkit_rules"]
 
 # The constant's value lacks its T in TrustKit's own source; the plist key that works is the misspelt one.
 EXCLUDE = "kSKExcludeSubdomainFromParentPolicy"
@@ -27,10 +28,31 @@ _KEYS = (
 )  # fmt: skip
 
 
-def trustkit_rules(configuration: Any, notes: Notes) -> Iterator[HostRule]:
+def trustkit_rules(configuration: Any, notes: Notes) -> list[HostRule]:
     """The rules of a TSKConfiguration dictionary; what TrustKit refuses goes into the notes."""
+    rules = list(_rules(configuration, notes))
+    hidden = len(rules) < len(_domains(configuration)) or any(rule.pattern == "*" for rule in rules)
+    for orphan in orphans(rules) if not hidden else ():
+        notes.refuse(f"{text(orphan.pattern, 80)} is excluded from a parent's policy that is not there", orphan.where)
+    return rules
+
+
+def orphans(rules: Sequence[HostRule]) -> Iterator[HostRule]:
+    """Rules that exclude a subdomain where no domain above it is pinned with its subdomains, which TrustKit refuses."""
+    for rule in rules:
+        above = (other for other in rules if other is not rule and other.subdomains)
+        if rule.excluded and not any(rule.pattern.endswith("." + other.pattern) for other in above):
+            yield rule
+
+
+def _domains(configuration: Any) -> dict[Any, Any]:
     domains = configuration.get("TSKPinnedDomains") if isinstance(configuration, dict) else None
-    if not isinstance(domains, dict) or not domains:
+    return domains if isinstance(domains, dict) else {}
+
+
+def _rules(configuration: Any, notes: Notes) -> Iterator[HostRule]:
+    domains = _domains(configuration)
+    if not domains:
         notes.refuse("TSKPinnedDomains has no domain", "TSKConfiguration")
         return
     if "TSKSwizzleNetworkDelegates" not in configuration:
@@ -65,12 +87,18 @@ def _rule(host: str, policy: dict[Any, Any], where: str, notes: Notes) -> HostRu
             says = f"the key {text(key, 60)} is ignored" + (f"; it is spelt {meant}" if meant else "")
             notes.add("unknown-key", "error" if meant else "warning", says, where)
     unnamed = host == "*" and any(finding.id == "unknown-host" for finding in notes.findings)
-    if "." not in host.strip(".") and not unnamed:
-        notes.refuse(f"{text(host, 80)} is not a domain", where)
+    if not unnamed and (problem := no_registry(host)):
+        notes.refuse(f"{text(host, 80)} {problem}", where)
     if "TSKPublicKeyAlgorithms" in policy:
         says = "TSKPublicKeyAlgorithms counts in TrustKit 1 only; later ones know every kind of key by themselves"
         notes.add("key-kinds", "info", says, where)
     excluded = _flag(policy, EXCLUDE, False, where, notes)
+    if excluded and len(policy) > 1:
+        others = ", ".join(text(key, 60) for key in list(policy)[:6] if key != EXCLUDE)
+        notes.refuse(f"{text(host, 80)} is excluded and has other keys too: {others}", where)
+    subdomains = _flag(policy, "TSKIncludeSubdomains", False, where, notes)
+    if subdomains and not unnamed and not excluded:
+        _suffix(host, where, notes)
     enforce = _flag(policy, "TSKEnforcePinning", True, where, notes)
     hashes = policy.get("TSKPublicKeyHashes", [])
     pins: tuple[ConfiguredPin, ...] = ()
@@ -86,7 +114,7 @@ def _rule(host: str, policy: dict[Any, Any], where: str, notes: Notes) -> HostRu
         notes.refuse(f"TrustKit wants {needed} different pins, there are {len(distinct)}", where)
     return HostRule(
         host,
-        _flag(policy, "TSKIncludeSubdomains", False, where, notes),
+        subdomains,
         pins,
         frozenset({"any"}) if pins else frozenset(),
         _expires(policy.get("TSKExpirationDate"), where, notes),
@@ -94,6 +122,14 @@ def _rule(host: str, policy: dict[Any, Any], where: str, notes: Notes) -> HostRu
         excluded,
         where=where,
     )
+
+
+def _suffix(host: str, where: str, notes: Notes) -> None:
+    if is_suffix(host):
+        notes.refuse(f"{text(host, 80)} is a public suffix, whose subdomains can't be pinned", where)
+    elif doubtful_suffix(host):
+        says = f"{text(host, 80)} looks like a public suffix, whose subdomains TrustKit refuses to pin"
+        notes.add("public-suffix", "warning", says, where)
 
 
 def _pin(value: Any, where: str, notes: Notes) -> ConfiguredPin:

@@ -17,6 +17,7 @@ from irkit.pins.grammar import odd
 from irkit.pins.load import load_release_bytes
 from irkit.pins.release import Platform
 from irkit.render import text
+from irkit.trust import linked_path
 
 __all__ = ["SYNTAXES", "Syntax", "new_backup", "pins_as"]
 
@@ -82,7 +83,8 @@ def pins_as(
 
 def _own(pins: Chain | Sequence[Pin | str], scope: Scope) -> list[Pin]:
     if isinstance(pins, Chain):
-        chosen = pins.pins[:1] if scope == "leaf" else pins.pins[1:]
+        # What a server sends along and nothing links to its leaf is no CA of its own.
+        chosen = pins.pins[:1] if scope == "leaf" else tuple(c.pin for c in linked_path(pins)[1:])
         if None in chosen:
             raise InputError("a certificate of the chain has no key that can be pinned", "capture the chain again")
         found = [pin for pin in chosen if pin is not None]
