@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
@@ -119,15 +120,18 @@ def _shake(
         except (CaptureError, InputError) as error:
             return target, _failure(str(target), error.message, error.hint, name)
 
-    waiting, left = set[Future[tuple[Target, Chain | CaptureFailure]]](), iter(targets)
+    done: queue.SimpleQueue[Future[tuple[Target, Chain | CaptureFailure]]] = queue.SimpleQueue()
+    left, busy = iter(targets), 0
     pool = ThreadPoolExecutor(concurrency, thread_name_prefix="irkit-capture")
     try:
         while True:
-            waiting |= {pool.submit(one, target) for target in islice(left, 2 * concurrency - len(waiting))}
-            if not waiting:
+            for target in islice(left, 2 * concurrency - busy):
+                pool.submit(one, target).add_done_callback(done.put)
+                busy += 1
+            if not busy:
                 return
-            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            yield from (future.result() for future in done)
+            yield done.get().result()
+            busy -= 1
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
