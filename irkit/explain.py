@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
+from urllib.parse import unquote
 
 from irkit import render
 from irkit.certificate import Certificate, Pin
@@ -86,11 +87,16 @@ def explain_pin(
         right = next((pin for pin in keys if pin.digest == digest), None)
         if right is not None:
             return Explanation(form_cause, f"{form}the hash of a key in the inventory", None, right)
-    whole = next((Pin(digest) for digest, form, _ in forms if not form and len(digest) == 32), None)
-    if "placeholder" in odd(bare, whole):
-        return Explanation("placeholder-pin", "a placeholder that was never replaced")
+    for digest, form, _ in forms:
+        for chain in chains:
+            if (how := _bundles(tuple(c.der for c in chain)).get(digest)) is not None:
+                return _explained("text-hash-pinned", form + how, next(iter(chain)), 0, scope)
     pins: dict[Pin, Certificate | None] = {c.pin: c for c, _ in (*places, *roots) if c.pin is not None}
-    return _mistyped(bare, dict.fromkeys(keys) | pins)
+    slip = _mistyped(bare, dict.fromkeys(keys) | pins)
+    whole = next((Pin(digest) for digest, _, _ in forms if len(digest) == 32), None)
+    if slip is None and "placeholder" in odd(bare, whole):
+        return Explanation("placeholder-pin", "a placeholder that was never replaced")
+    return slip
 
 
 # Hashes of no input at all, or of what `echo` and a failed pipe leave.
@@ -127,11 +133,26 @@ def _hex(value: str | bytes) -> bytes | None:
     return bytes.fromhex(digits) if re.fullmatch(r"(?:[0-9a-fA-F]{2}){16,64}", digits) else None
 
 
+# What `openssl dgst`, `sha256sum` and `shasum --tag` print: the digits after `(stdin)= `, or before a name.
+_DIGEST_LINE = re.compile(rb"(?:[^\n=]{0,200}=\s*)?([0-9a-fA-F:]{32,200})(?:\s[^\n]*)?\s*")
+_LINE = 600
+
+
 def _forms(bare: str) -> Iterator[tuple[bytes, str, str]]:
     """What the text may stand for: bytes, how they are written, and the cause if that writing is the fault."""
+    if re.search(r"%[0-9A-Fa-f]{2}", bare):
+        for digest, form, cause in _read(_bare(unquote(bare, errors="replace"))):
+            yield digest, f"URL-encoded, {form}", cause or "corrupt-pin"
+    else:
+        yield from _read(bare)
+
+
+def _read(bare: str) -> Iterator[tuple[bytes, str, str]]:
     digest = _hex(bare)
     if digest is not None:
         yield digest, "in hex where base64 belongs, ", "hex-pin"
+        if digest.isascii() and (written := _base64(digest.decode("ascii"))) is not None and len(written) in (20, 32):
+            yield written, "the hex of base64 text, of ", "corrupt-pin"
     decoded = _base64(bare)
     if decoded is None:
         return
@@ -144,6 +165,10 @@ def _forms(bare: str) -> Iterator[tuple[bytes, str, str]]:
     inner = _hex(decoded)
     if inner is not None:
         yield inner, "the base64 of hex digits, of ", "base64-of-hex-pin"
+        return
+    line = _DIGEST_LINE.fullmatch(decoded) if len(decoded) <= _LINE else None
+    if line is not None and (inner := _hex(line[1])) is not None:
+        yield inner, "the base64 of a line that a digest command printed, of ", "base64-of-hex-pin"
         return
     if decoded.isascii() and (again := _base64(decoded.decode("ascii"))) is not None and len(again) in (20, 32):
         yield again, "base64 applied twice, to ", "corrupt-pin"
@@ -185,6 +210,10 @@ def _known(der: bytes) -> dict[bytes, tuple[str, str]]:
         raw = raw_key(spki)
         if raw is not None:
             add("raw-key-hash-pinned", "the key of {} without its ASN.1 header", raw, "sha256", "sha1")
+            for how, written in _texts(raw, "RSA PUBLIC KEY"):
+                add("text-hash-pinned", f"{how} of the key of {{}} without its ASN.1 header", written)
+        for how, written in _hashed(spki):
+            add("text-hash-pinned", f"{how} of the key of {{}}: it was hashed twice", written)
     found[der] = ("corrupt-pin", "the certificate of {} itself, not the hash of its key")
     add("certificate-hash-pinned", whole, der, "sha256", "sha1", "md5", "sha512")
     for what, data, label in (("certificate", der, "CERTIFICATE"), ("key", spki, "PUBLIC KEY")):
@@ -194,13 +223,44 @@ def _known(der: bytes) -> dict[bytes, tuple[str, str]]:
     return found
 
 
+def _hashed(data: bytes) -> Iterator[tuple[str, bytes]]:
+    """A hash once more as an input: its bytes, and its texts with and without a last line feed."""
+    digest = hashlib.sha256(data).digest()
+    yield "the hash", digest
+    for how, written in (("hex", digest.hex()), ("base64", base64.b64encode(digest).decode())):
+        yield f"the {how} text of the hash", written.encode()
+        yield f"the {how} text of the hash and a line feed", written.encode() + b"\n"
+
+
+@lru_cache(maxsize=256)
+def _bundles(ders: tuple[bytes, ...]) -> dict[bytes, str]:
+    """Hashes of files with more in them than one key: the whole chain in PEM, or a key and its certificate."""
+    pems = [_pem(der, "CERTIFICATE") + b"\n" for der in ders]
+    files = {"the PEM file of the whole chain": b"".join(pems)} if len(ders) > 1 else {}
+    spki = Certificate(ders[0]).spki if ders else None
+    if spki is not None:
+        files["what `openssl x509 -pubkey` prints without -noout, key and certificate"] = (
+            _pem(spki, "PUBLIC KEY") + b"\n" + pems[0]
+        )
+    return {
+        hashlib.sha256(written).digest(): f"the SHA256 of {how}, not of the key of {{}}"
+        for how, data in files.items()
+        for written in (data, data.removesuffix(b"\n"), data.replace(b"\n", b"\r\n"))
+    }
+
+
+def _pem(data: bytes, label: str) -> bytes:
+    """PEM without a last line feed."""
+    wrapped = re.sub(rb"(.{64})(?=.)", rb"\1\n", base64.b64encode(data))
+    return b"-----BEGIN %b-----\n%b\n-----END %b-----" % (label.encode(), wrapped, label.encode())
+
+
 def _texts(data: bytes, label: str) -> Iterator[tuple[str, bytes]]:
     """The texts that hold some DER: PEM, its body, base64 on one line, hex; each with and without a last line feed."""
-    wrapped = re.sub(rb"(.{64})(?=.)", rb"\1\n", base64.b64encode(data))
-    pem = b"-----BEGIN %b-----\n%b\n-----END %b-----" % (label.encode(), wrapped, label.encode())
+    pem = _pem(data, label)
     texts = {
         "the PEM text": pem,
-        "the base64 lines": wrapped,
+        "the base64 lines": b"\n".join(pem.split(b"\n")[1:-1]),
         "the base64 text": base64.b64encode(data),
         "the hex text": data.hex().encode(),
         "the hex text in capitals": data.hex().upper().encode(),

@@ -206,6 +206,15 @@ _KNOWN = {
     "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=": "is the SHA-256 of nothing: no input reached what computed it",
     "AbpHGcgLb+kRsJGnwFEktk7uzpZOCcBY74+YBdrKVGs=": "is the SHA-256 of a line feed: no input reached what computed it",
 }
+# The form of a hash: its letters say nothing by chance, so that only a text that is words throughout is a placeholder.
+_HASH = re.compile(r"[A-Za-z0-9+/_-]{43}=?|[A-Za-z0-9+/_-]{27}=?|(?:[0-9A-Fa-f]{2}:?){16,32}")
+_WORDS = re.compile(
+    r"replace|placeholder|your|example|change|insert|dummy|backup|todo|fake|pins?|hash(?:es)?|base|sha|spki|public|keys?|"
+    r"cert(?:ificate)?|primary|secondary|current|next|spare|leaf|root|intermediate|server|domain|with|here|real|actual|"
+    r"value|string|this|that|test|production|staging|goes|the|for|and|not|of|me|xx+",
+    re.IGNORECASE,
+)
+_SPELT = 0.8  # of its letters; a random hash has hardly a tenth
 _PERIODIC = re.compile(r"(.{1,8}?)\1{3,}.{0,7}")
 # What a text looks like that is no hash of a key; the first that matches counts.
 _LOOKS = [
@@ -237,11 +246,21 @@ def odd(value: str, pin: Pin | None = None) -> str:
         return _KNOWN[pin.base64]
     if _PERIODIC.fullmatch(bare.rstrip("=")):
         return _DUMMY
+    hashed = pin is not None or _HASH.fullmatch(bare)
+    if hashed and _spelt(bare):
+        return _DUMMY
     if pin is not None:
         return ""
     if bare != value and re.fullmatch(r"[A-Za-z0-9+/]{43}=", bare):
         return "has a prefix that does not belong here"
-    return next((says for pattern, says in _LOOKS if pattern.match(bare)), "")
+    looks = (says for pattern, says in _LOOKS if pattern.match(bare) and not (hashed and says == _DUMMY))
+    return next(looks, "")
+
+
+def _spelt(value: str) -> bool:
+    """Whether a text is made of the words of placeholders."""
+    letters = re.sub(r"[^A-Za-z]", "", value)
+    return len(letters) >= 12 and sum(map(len, _WORDS.findall(letters))) >= _SPELT * len(letters)
 
 
 def android_expiry(value: str) -> date | None:
