@@ -27,7 +27,7 @@ __all__ = ["Client", "Nature", "clients"]
 # sign-in page's. `public`: leads to the trusted roots. `private`: does not. `untold`: a log without certificates.
 Nature = Literal["ours", "authorised", "product", "debug", "elsewhere", "public", "private", "untold"]
 
-EXAMINED = 48  # groups whose signatures are checked; the many groups beyond are taken for the worst
+EXAMINED = 32  # groups whose signatures are checked; the many groups beyond are taken for the worst
 FEW = 3  # devices that a debugging proxy may be on
 
 # A name proves nothing: it only tells one kind of interception from another, and only below a private root.

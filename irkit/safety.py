@@ -122,6 +122,8 @@ def _misconfiguration(facts: Facts, case: Case, cause: str) -> Objection | None:
     chain = facts.chain
     pin = None if chain is None else chain.leaf.pin
     check = f"Find out whether the served leaf key {text(pin)} is yours; list it in keys.toml if it is."
+    if case.kind == "silent" and facts.evidence.failures is None:
+        return Objection("Its pins check nothing, but whether anything fails is not counted.", "Add [metrics].")
     if cause == "dual-certificate" or case.kind == "silent":
         keys = (pin, *(capture.chain.leaf.pin for capture in facts.dissent))
         shipped = {key for opinion in case.opinions if case.kind == "silent" for key in opinion.release.pins}
