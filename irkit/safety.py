@@ -88,6 +88,9 @@ def _rotation(facts: Facts, case: Case) -> Objection | None:
         return Objection("The new leaf key is not in the inventory.", check)
     if len(facts.witnesses) < 2:
         return Objection("One vantage alone saw the new leaf key, and no inventory lists it.", check)
+    if not facts.pinned_leaf(pin):
+        # Who takes over the name's DNS gets a certificate from the same CA, and every vantage agrees on it.
+        return Objection("The new leaf key is in no inventory, and no release was shipped with its pin.", check)
     # Vantages that agree rule out an attacker in one path; one who holds the origin, its DNS or a route they don't.
     if not _same_ca(facts):
         return Objection("The new leaf key is known to nobody, and another CA than before signed it.", check)
@@ -193,6 +196,8 @@ def _not_a_pin_failure(facts: Facts, case: Case, cause: str) -> Objection | None
         return Objection("No client's chain shows a sign-in page.", check)
     if cause == "clock-wrong" and not any(clock_off(facts, client) for client in case.told):
         return Objection("No client's date is known to be off.", check)
+    if cause == "chain-untrusted" and not facts.opinions:
+        return Objection("No release's pins are at hand: a pin may be what fails.", "Add [[release]] with its pins.")
     if cause == "chain-untrusted" and (facts.chain is None or not facts.owners(facts.chain.leaf.pin)):
         return Objection("The chain that does not verify is not known to be the owner's.", check)
     if cause == "certificate-expired" and facts.chain is not None and not facts.owners(facts.chain.leaf.pin):
