@@ -119,10 +119,11 @@ def client_hello(
         (11, b"\1\0"),
         (13, _vector(_numbers(offer.schemes), 2)),
         (18, b""),  # signed_certificate_timestamp
-        (50, _vector(_numbers(_SCHEMES), 2)),  # whoever signed the certificates, show them
         (23, b""),
         (0xFF01, b"\0"),
     ]
+    if offer.key_type != "any":  # whoever signed the certificates, show them; else OpenSSL's servers show even those
+        parts.append((50, _vector(_numbers(_SCHEMES), 2)))  # that are signed with MD5, if this is left out
     if offer.alpn:
         protocols = b"".join(_vector(protocol.encode("ascii"), 1) for protocol in offer.alpn)
         parts.append((16, _vector(protocols, 2)))

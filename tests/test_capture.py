@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import socket
 import ssl
 import threading
 from collections.abc import Callable
@@ -14,83 +13,15 @@ from typing import Any
 import forge
 import pytest
 import zoo
-from cryptography.hazmat.primitives.asymmetric import ec, mldsa
-from forge import Identity
+from cryptography.hazmat.primitives.asymmetric import mldsa
 from OpenSSL import SSL
-from zoo import CA, EC, ROOT, RSA, context, ders, local, within
+from zoo import CA, EC, RSA, context, ders, local
 
 from irkit.capture import capture, capture_all
-from irkit.chain import CaptureFailure, Chain
+from irkit.chain import Chain
 from irkit.errors import CaptureError, InputError
 
-OTHER_KEY = forge.make_key()
-
-
-def reshuffled(*ders: bytes) -> Identity:
-    """EC's leaf and key with other certificates above it."""
-    from cryptography import x509
-
-    return Identity(EC.x509, EC.key, tuple(x509.load_der_x509_certificate(der) for der in ders))
-
-
-STRANGER = forge.self_signed("stranger.test").certificate.der
 CA_DER = CA.certificate.der
-
-# Served by a real TLS library; OpenSSL's client sees them too.
-PRESENTED = {
-    "two certificates": EC,
-    "RSA": RSA,
-    "RSA 4096 leaf signed by EC": CA.issue("rsa4096.test", key=forge.make_key("rsa4096")),
-    "P-384": CA.issue("p384.test", key=forge.make_key("ec384")),
-    "Ed25519": CA.issue("ed25519.test", key=forge.make_key("ed25519")),
-    "Ed448": CA.issue("ed448.test", key=forge.make_key("ed448")),
-    "self-signed": forge.self_signed("self.test"),
-    "expired": CA.issue("old.test", not_before=forge.EPOCH.replace(year=2020), days=1),
-    "not yet valid": CA.issue("soon.test", not_before=forge.EPOCH.replace(year=2030)),
-    "root included": reshuffled(CA_DER, ROOT.certificate.der),
-    "wrong order, duplicates and strangers": reshuffled(ROOT.certificate.der, CA_DER, CA_DER, STRANGER, CA_DER),
-    "no intermediate": Identity(EC.x509, EC.key),
-}
-
-
-@pytest.mark.parametrize("sweep", [False, True], ids=["handshake", "hello"])
-@pytest.mark.parametrize("maximum", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
-@pytest.mark.parametrize("identity", PRESENTED.values(), ids=PRESENTED)
-def test_the_chain_is_as_openssl_shows_it(identity: Identity, maximum: ssl.TLSVersion, sweep: bool) -> None:
-    with zoo.python_tls(context(identity, maximum)) as port:
-        chain = local(port, sweep=sweep)
-        assert ders(chain) == zoo.s_client(port) == ders(identity.chain)
-    assert chain.obtained.possession == "proven"
-    assert chain.obtained.how == ("hello" if sweep else "handshake")
-    assert chain.obtained.protocol == ("TLSv1.2" if maximum == ssl.TLSVersion.TLSv1_2 else "TLSv1.3")
-    assert chain.obtained.findings == ()
-
-
-S_SERVERS = {
-    "TLS 1.0": (RSA, ["-tls1", "-cipher", "ALL:@SECLEVEL=0"], "TLSv1", "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA"),
-    "TLS 1.1": (EC, ["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"], "TLSv1.1", "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA"),
-    "DHE": (RSA, ["-tls1_2", "-cipher", "DHE-RSA-AES128-GCM-SHA256"], "TLSv1.2", "TLS_DHE_RSA_WITH_AES_128_GCM_SHA256"),
-    "RSA key exchange": (RSA, ["-tls1_2", "-cipher", "AES128-SHA"], "TLSv1.2", "TLS_RSA_WITH_AES_128_CBC_SHA"),
-    "ChaCha20": (EC, ["-ciphersuites", "TLS_CHACHA20_POLY1305_SHA256"], "TLSv1.3", "TLS_CHACHA20_POLY1305_SHA256"),
-    "AES 128": (EC, ["-ciphersuites", "TLS_AES_128_GCM_SHA256"], "TLSv1.3", "TLS_AES_128_GCM_SHA256"),
-    "HelloRetryRequest": (EC, ["-groups", "P-384"], "TLSv1.3", "TLS_AES_256_GCM_SHA384"),
-    "P-256 only": (EC, ["-groups", "P-256"], "TLSv1.3", "TLS_AES_256_GCM_SHA384"),
-    "client certificate, 1.3": (EC, ["-Verify", "1"], "TLSv1.3", "TLS_AES_256_GCM_SHA384"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("sweep", [False, True], ids=["handshake", "hello"])
-@pytest.mark.parametrize("name", S_SERVERS)
-def test_old_and_odd_openssl_servers(tmp_path: Path, name: str, sweep: bool) -> None:
-    identity, arguments, protocol, cipher = S_SERVERS[name]
-    with zoo.s_server(tmp_path, identity, *arguments) as port:
-        chain = local(port, sweep=sweep)
-        assert ders(chain) == zoo.s_client(port) == ders(identity.chain)
-    assert chain.obtained.protocol == protocol
-    if not sweep:  # the short handshake has its own preference
-        assert chain.obtained.cipher == cipher
-    expected = "unproven" if sweep and "_RSA_WITH_AES_128_CBC_SHA" in cipher and "DHE" not in cipher else "proven"
-    assert chain.obtained.possession == expected
 
 
 def test_a_client_certificate_demanded_in_tls_12_keeps_the_chain(tmp_path: Path) -> None:
@@ -111,40 +42,6 @@ def test_a_client_certificate_is_presented(tmp_path: Path) -> None:
             local(port, client_certificate=(str(certificate), str(tmp_path / "absent")))
         with pytest.raises(InputError, match="can't use the client certificate"):
             local(port, client_certificate=(str(key), str(certificate)))
-
-
-@pytest.mark.parametrize("suite", ["TLS_AES_128_CCM_SHA256", "TLS_AES_128_CCM_8_SHA256"])
-def test_suites_that_openssl_s_client_does_not_offer(tmp_path: Path, suite: str) -> None:
-    with zoo.s_server(tmp_path, EC, "-ciphersuites", suite, "-cipher", "ALL:@SECLEVEL=0", "-no_tls1_2") as port:
-        chain = local(port)
-    assert ders(chain) == ders(EC.chain)
-    assert (chain.obtained.how, chain.obtained.cipher, chain.obtained.possession) == ("hello", suite, "proven")
-    assert "handshake_failure" in chain.obtained.attempts[0].reason
-
-
-def test_a_leaf_on_a_rare_curve(tmp_path: Path) -> None:
-    rare = CA.issue("rare.test", key=ec.generate_private_key(ec.BrainpoolP256R1()))
-    with zoo.s_server(tmp_path, rare, "-tls1_2") as port:
-        chain = local(port)
-    assert ders(chain) == ders(rare.chain)
-    assert chain.obtained.possession == "proven"
-
-
-def test_a_path_that_cuts_long_hellos() -> None:
-    served = context(EC)
-
-    def serve(connection: socket.socket) -> None:
-        if len(connection.recv(2000, socket.MSG_PEEK)) < 600:
-            with served.wrap_socket(connection, server_side=True) as tls:
-                tls.recv(10)
-        else:
-            zoo.resetting(connection)
-
-    with zoo.raw(serve) as port:
-        chain = local(port)
-    assert ders(chain) == ders(EC.chain)
-    assert (chain.obtained.how, chain.obtained.possession) == ("hello", "proven")
-    assert chain.obtained.attempts[0].reason == "the server reset the connection"
 
 
 def test_the_stapled_ocsp_response_is_kept(tmp_path: Path) -> None:
@@ -255,59 +152,6 @@ def test_minimum_and_maximum_protocol_hold() -> None:
             local(port, minimum="TLSv1.3")
 
 
-@pytest.mark.parametrize("kind", [mldsa.MLDSA44PrivateKey, mldsa.MLDSA65PrivateKey, mldsa.MLDSA87PrivateKey])
-def test_post_quantum_keys(tmp_path: Path, kind: Any) -> None:
-    identity = forge.self_signed("pq.test", key=kind.generate())
-    _, key = identity.write(tmp_path, "pq")
-    served = SSL.Context(SSL.TLS_SERVER_METHOD)
-    served.use_certificate(identity.x509)
-    served.use_privatekey_file(str(key))
-    with zoo.pyopenssl(served) as port:
-        for sweep in (False, True):
-            chain = local(port, sweep=sweep)
-            assert ders(chain) == ders(identity.chain)
-            assert chain.obtained.possession == "proven"
-            assert chain.obtained.signature_scheme.startswith("mldsa")
-
-
-JUNK = b"\x30\x82\x00\x04junk"
-BER = b"\x30\x80" + EC.certificate.der[4:] + b"\0\0"
-BIG = CA.issue(*(f"name-{n}.big-chain.example" for n in range(3000)))
-MODERN = {
-    "junk leaf": [JUNK],
-    "one junk certificate in the tail": [*ders(EC.chain), JUNK],
-    "indefinite length": [BER, CA_DER],
-    "trailing bytes": [EC.certificate.der + b"more"],
-    "empty certificate": [EC.certificate.der, b""],
-    "over 100 kB": [EC.certificate.der, *ders(BIG.chain) * 2],
-    "a certificate of 1 MB": [EC.certificate.der, bytes(2**20)],
-    "300 certificates": [EC.certificate.der] + [CA_DER] * 299,
-}
-
-
-@pytest.mark.parametrize("kind", [zoo.tls12, zoo.tls13], ids=["1.2", "1.3"])
-@pytest.mark.parametrize("presented", MODERN.values(), ids=MODERN)
-def test_what_openssl_refuses_is_captured_all_the_same(kind: Callable[..., zoo.Serve], presented: list[bytes]) -> None:
-    with zoo.raw(kind(presented, EC.key)) as port:
-        for sweep in (False, True):
-            chain = local(port, sweep=sweep)
-            assert ders(chain) == presented
-            assert chain.obtained.possession == ("unproven" if chain.leaf.pin is None else "proven")
-
-
-@pytest.mark.parametrize("kind", [zoo.tls12, zoo.tls13], ids=["1.2", "1.3"])
-@pytest.mark.parametrize("key", [OTHER_KEY, RSA.key], ids=["another key", "a key of another kind"])
-def test_a_server_without_the_leaf_s_key_is_told(kind: Callable[..., zoo.Serve], key: Any) -> None:
-    presented = ders(EC.chain)
-    with zoo.raw(kind(presented, key)) as port:
-        for sweep in (False, True):
-            chain = local(port, sweep=sweep)
-            assert ders(chain) == presented
-            assert chain.obtained.possession == "disproven"
-            assert any("disproven" in finding for finding in chain.obtained.findings)
-            assert chain.obtained.how == "hello"
-
-
 @pytest.mark.parametrize("kind", [zoo.tls12, zoo.tls13], ids=["1.2", "1.3"])
 def test_a_server_that_leaves_after_certificate_keeps_its_chain(kind: Callable[..., zoo.Serve]) -> None:
     with zoo.raw(kind(ders(EC.chain))) as port:
@@ -335,57 +179,6 @@ def test_limits_cut_with_a_finding() -> None:
             assert 10 < len(short) < 100
             assert ders(short) == many[: len(short)]
             assert any("stopped reading after 20000 bytes" in finding for finding in short.obtained.findings)
-
-
-def test_a_malformed_list_keeps_what_is_whole() -> None:
-    body = zoo.vector(EC.certificate.der, 3) + b"\x00\xff\xff" + b"short"
-    with zoo.raw(zoo.tls12([], EC.key, certificate=zoo.message(11, zoo.vector(body, 3)))) as port:
-        chain = local(port)
-    assert ders(chain) == [EC.certificate.der]
-    assert "Certificate breaks off after 1 whole certificates" in chain.obtained.findings
-
-
-SERVER_HELLO_ONLY = zoo.records(zoo.message(2, b"\3\3" + bytes(32) + b"\0\xc0\x2b\0"))
-USELESS = {
-    "plain HTTP": (zoo.replying(b"HTTP/1.1 400 Bad Request\r\n\r\n<p>"), "not TLS but plain HTTP: HTTP/1.1 400"),
-    "SSH": (zoo.answering(b"SSH-2.0-OpenSSH_9.2\r\n"), "not TLS but SSH: SSH-2.0-OpenSSH_9.2"),
-    "SMTP": (zoo.answering(b"220 mx.test ESMTP\r\n"), "not TLS but SMTP or FTP: 220 mx.test"),
-    "a hostile banner": (zoo.answering(b"220 \x1b[2Jgone\r\n"), r"not TLS but SMTP or FTP: 220 \\u\{1b\}\[2Jgone"),
-    "binary garbage": (zoo.replying(bytes(range(200, 256))), "not TLS: bytes c8c9cacb"),
-    "alert": (zoo.replying(zoo.records(b"\x02\x28", 21)), "the server sent the alert handshake_failure"),
-    "silence": (zoo.silent, "the server said nothing within the deadline"),
-    "drip": (zoo.dripping, "the server did not finish within the deadline"),
-    "reset": (zoo.resetting, "the server reset the connection"),
-    "close": (zoo.replying(b""), "the server closed the connection"),
-    "endless": (zoo.endless, "stopped reading after|within the deadline|too many warn alerts"),
-    "endless plain text": (zoo.answering(b"x" * 10_000_000), "not TLS: xxxx"),
-    "huge record": (zoo.replying(b"\x16\3\3\xff\xff" + bytes(70000)), "malformed TLS message: a record of 65535 bytes"),
-    "no certificate": (zoo.tls12([], EC.key), "Certificate holds no certificate"),
-    "no Certificate": (
-        zoo.tls12([], EC.key, certificate=b""), "OpenSSL gave up: unexpected message|presented no certificate"
-    ),
-    "closed after ServerHello": (zoo.replying(SERVER_HELLO_ONLY), "the server closed the connection|reset"),
-    "truncated ServerHello": (zoo.replying(zoo.records(zoo.message(2, b"\3\3"))), "a malformed TLS message: truncated"),
-    "encrypted without a key": (
-        zoo.replying(zoo.records(bytes(100), 23)), "a malformed TLS message: application data before the handshake"
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(("serve", "reason"), USELESS.values(), ids=USELESS)
-def test_a_useless_server_is_one_line_of_reason(serve: zoo.Serve, reason: str) -> None:
-    with zoo.raw(serve) as port:
-        with pytest.raises(CaptureError, match=reason) as raised:
-            within(20, lambda: local(port, deadline=1))
-        assert raised.value.hint
-        (failure,) = within(20, lambda: capture_all("127.0.0.1", port, deadline=1, vantage="office"))
-    assert isinstance(failure, CaptureFailure)
-    assert (failure.where, failure.vantage) == (f"127.0.0.1:{port}", "office")
-    assert failure.attempts
-    assert failure.at is not None
-    assert failure.hint
-    assert "\n" not in failure.reason
-    assert failure.reason.isprintable()
 
 
 BAD_CALLS: list[dict[str, Any]] = [

@@ -207,10 +207,14 @@ def sign(key: Any, content: bytes) -> bytes:
     return b"\x04\x03" + vector(key.sign(content, ec.ECDSA(hashes.SHA256())), 2)
 
 
-def tls12(ders: Sequence[bytes], key: Any = None, *, then: bytes = b"", certificate: bytes | None = None) -> Serve:
+def tls12(
+    ders: Sequence[bytes], key: Any = None, *, first: bytes = b"", then: bytes = b"", certificate: bytes | None = None,
+    size: int = 16384,
+) -> Serve:  # fmt: skip
     """TLS 1.2 with ECDHE: ServerHello, Certificate, then ServerKeyExchange if there is a key, then `then`.
 
-    `certificate` stands in for the whole Certificate message. The connection is closed after it.
+    `certificate` stands in for the whole Certificate message, `first` is sent before all, records hold `size` bytes.
+    The connection is closed after it.
     """
 
     def serve(connection: socket.socket) -> None:
@@ -224,7 +228,7 @@ def tls12(ders: Sequence[bytes], key: Any = None, *, then: bytes = b"", certific
             parameters = b"\x03\x00\x1d" + vector(share, 1)
             flight += message(12, parameters + sign(key, hello[6:38] + random + parameters))
             flight += message(14, b"")
-        connection.sendall(records(flight) + then)
+        connection.sendall(first + records(flight, size=size) + then)
         if key is not None:
             connection.recv(4096)
 
@@ -313,7 +317,7 @@ def dripping(connection: socket.socket) -> None:
     stop = threading.Event()
     for byte in records(message(2, b"\3\3" + bytes(9000))):
         connection.sendall(bytes([byte]))
-        stop.wait(0.05)
+        stop.wait(1)
 
 
 def resetting(connection: socket.socket) -> None:
@@ -321,11 +325,17 @@ def resetting(connection: socket.socket) -> None:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
-def endless(connection: socket.socket) -> None:
-    """Warning alerts for ever."""
-    connection.recv(4096)
-    while True:
-        connection.sendall(records(b"\1\x70", 21) * 1000)
+def endless(record: bytes, first: bytes = b"") -> Serve:
+    """One record over and over, up to a gigabyte."""
+
+    def serve(connection: socket.socket) -> None:
+        connection.recv(4096)
+        connection.sendall(first)
+        several = record * (65536 // len(record) + 1)
+        for _ in range(2**30 // len(several)):
+            connection.sendall(several)
+
+    return serve
 
 
 # What the tests of captures share.
