@@ -24,13 +24,16 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="irkit",
         description="Is it a legitimate rotation, a MITM or a misconfiguration? Triage of certificate pin failures.",
-        epilog=_EXIT_CODES,
+        epilog="examples:\n  irkit drill mitm                # rehearse, on this machine\n"
+        "  irkit doctor incident.toml      # what is missing, and the fix\n"
+        "  irkit triage incident.toml      # judge, and leave a report\n"
+        "Results go to standard output, progress and errors to standard error.\n\n" + _EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action="version", version=f"irkit {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _triage(commands)
-    from irkit import capture_command, doctor, drill, health_command, incident_command, metrics_command
+    from irkit import capture_command, completion, doctor, drill, health_command, incident_command, metrics_command
     from irkit.pins import command as pins
 
     drill.register(commands)
@@ -40,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
     health_command.register(commands)
     metrics_command.register(commands)
     pins.register(commands)
+    completion.register(commands, parser)
     return top
 
 
@@ -62,6 +66,9 @@ def _triage(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     command.add_argument("--replay", default="", metavar="RUN", help="judge a run's evidence again, with no network")
     command.add_argument("--deadline", type=float, default=60.0, metavar="SECONDS", help="for all (default: 60)")
     command.add_argument("--json", action="store_true", help="print result.json instead of the summary")
+    command.add_argument(
+        "--fresh", action="store_true", help="gather all again, also what a run that broke off minutes ago has"
+    )
     from irkit.incident_command import add_alert_options
 
     add_alert_options(command)
@@ -84,7 +91,8 @@ def _run_triage(arguments: argparse.Namespace) -> int:
         incident, alerts = alert_incident(arguments, arguments.incident)
         notes = ["From the alert:", *alert_notes(alerts)]
     outcome = triage(
-        incident, out=arguments.out, replay=arguments.replay, deadline=arguments.deadline, notes=notes
+        incident, out=arguments.out, replay=arguments.replay, deadline=arguments.deadline, notes=notes,
+        resume=not arguments.fresh,
     )  # fmt: skip
     if arguments.json:
         print(json.dumps(outcome.result, indent=1))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from irkit.errors import InputError
 from irkit.pins import PLATFORMS
@@ -23,10 +23,12 @@ __all__ = [
     "ReleaseSource",
     "Vantage",
     "load_incident",
+    "narrow",
     "parse_incident",
 ]
 
 WINDOW = timedelta(hours=24)
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,3 +364,33 @@ def _refuse_unknown(item: Mapping[str, Any], known: tuple[str, ...], name: str, 
                 f"{text(name)}: unknown key {text(key, 60)!r} in {where}",
                 f"did you mean {near[0]!r}?" if near else "it knows " + ", ".join(known),
             )
+
+
+def narrow(incident: Incident, host: str = "", hours: float = 0, vantages: str = "", releases: str = "") -> Incident:
+    """An incident with another host, a window of its last hours, or only some of its vantages and releases.
+
+    Args:
+        incident: Where to start from.
+        host: Another host; empty keeps it.
+        hours: Before the end; 0 keeps the start.
+        vantages: Names, with commas between; empty keeps all.
+        releases: Names as `shop 4.2.0`, with commas between; empty keeps all.
+
+    Raises:
+        InputError: A name is not in the incident.
+    """
+    return replace(
+        incident,
+        host=host.lower() or incident.host,
+        start=incident.end - timedelta(hours=hours) if hours else incident.start,
+        vantages=_some(incident.vantages, vantages, lambda item: item.name),
+        releases=_some(incident.releases, releases, lambda item: f"{item.app} {item.version}".strip()),
+    )
+
+
+def _some(items: tuple[_T, ...], wanted: str, name: Callable[[_T], str]) -> tuple[_T, ...]:
+    names = {part.strip() for part in wanted.split(",") if part.strip()}
+    if unknown := names - {name(item) for item in items}:
+        there = ", ".join(text(name(item), 60) for item in items) or "none"
+        raise InputError(f"the incident has no {text(min(unknown), 60)!r}", f"it has: {there}")
+    return tuple(item for item in items if not names or name(item) in names)

@@ -20,7 +20,11 @@ __all__ = ["add_alert_options", "alert_incident", "alert_notes", "register"]
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds `incident` to a command line."""
     incident = commands.add_parser(
-        "incident", help="make an incident file", description="Makes incident files: `from-alert` from an alert."
+        "incident",
+        help="make an incident file",
+        description="Makes incident files: `from-alert` from an alert.",
+        epilog="example:\n  irkit incident from-alert alert.json > incident.toml",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     inner = incident.add_subparsers(title="commands", metavar="COMMAND", required=True)
     command = inner.add_parser(

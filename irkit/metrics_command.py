@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,11 @@ __all__ = ["register", "saved"]
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds `metrics` to a command line."""
     metrics = commands.add_parser(
-        "metrics", help="save what Prometheus says", description="Keeps what Prometheus says of an incident: `save`."
+        "metrics",
+        help="save what Prometheus says",
+        description="Keeps what Prometheus says of an incident: `save`.",
+        epilog="example:\n  irkit metrics save incident.toml",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     inner = metrics.add_subparsers(title="commands", metavar="COMMAND", required=True)
     command = inner.add_parser(
@@ -32,6 +37,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     command.add_argument("incident", help="the incident file (TOML)")
     command.add_argument("--out", default="failures.json", metavar="FILE", help="default: failures.json")
     command.add_argument("--deadline", type=float, default=60.0, metavar="SECONDS", help="for all (default: 60)")
+    command.add_argument("--json", action="store_true", help="print what was said as JSON")
     command.set_defaults(handler=_run)
 
 
@@ -67,6 +73,9 @@ def _run(arguments: argparse.Namespace) -> int:
         )
     answers, said = saved(incident, arguments.deadline)
     write_atomically(Path(arguments.out), answers)
+    if arguments.json:
+        print(json.dumps({"saved": arguments.out, "says": said.splitlines()}, indent=1))
+        return 0
     print(said)
     print(f"saved: {text(arguments.out, 1000)}; under [metrics], write file = and its name in place of url")
     return 0

@@ -24,8 +24,9 @@ from irkit.incident import Incident
 from irkit.incidentfile import incident_toml, with_absolute_paths
 from irkit.notebook import execute_notebook
 from irkit.remedy import Remediation
-from irkit.render import text
+from irkit.render import moment, text
 from irkit.report import report_html
+from irkit.resume import go_on, unfinished
 from irkit.summary import result_json, summary_markdown, summary_text
 from irkit.verdict import EXIT_CODES, VERDICTS, Finding, Verdict
 
@@ -105,10 +106,17 @@ def open_run(
         evidence = replace(evidence, gathered=frozenset(STAGES))
     elif incident:
         evidence = begin(incident, now=started)
+        if folder and (Path(folder) / "evidence" / "evidence.json").exists():
+            evidence = go_on(load_evidence(folder), evidence.incident)
     else:
         raise InputError("no incident given", 'set incident = "incident.toml", or replay to a run\'s folder')
     if folder:
-        return Run(evidence.incident, evidence, Path(folder), started, watched=True)
+        run = Run(evidence.incident, evidence, Path(folder), started, watched=True)
+        if evidence.gathered and not replay:
+            run.say(
+                f"going on from the evidence of {moment(evidence.now, seconds=True)}: {', '.join(evidence.gathered)}"
+            )
+        return run
     if not out:
         return Run(evidence.incident, evidence, None, started)
     made = _make_folder(Path(out), evidence.incident.id, started)
@@ -211,6 +219,7 @@ def triage(
     replay: str | Path = "",
     deadline: float = 60.0,
     notes: Sequence[str] = (),
+    resume: bool = True,
 ) -> Outcome:
     """Runs notebooks/triage.ipynb on an incident file, and leaves result.json, report.html, the notebook and evidence.
 
@@ -220,6 +229,7 @@ def triage(
         replay: A run's folder, whose evidence is judged again, with no network.
         deadline: Seconds for the whole run.
         notes: What to say at the top of an incident's file, such as the alert that it comes from.
+        resume: Go on from the evidence of a run below `out` that asked the same minutes ago and broke off.
 
     Returns:
         The outcome. A run that did not complete has an `error`, and a report of what it had.
@@ -229,6 +239,10 @@ def triage(
         RunError: The folder can't be written.
     """
     run = open_run(incident, out=out, replay=replay)
+    if resume and not replay:
+        earlier = unfinished(Path(out), run.incident, now=run.started)
+        if earlier is not None:
+            run = replace(run, incident=earlier.incident, evidence=keep(run, earlier))
     assert run.folder is not None
     if isinstance(incident, Incident):
         file = run.folder / "incident.toml"

@@ -18,6 +18,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
+from irkit.alert import incident_from_alerts, load_alerts, parse_alerts
 from irkit.chain import Chain
 from irkit.classify import classify
 from irkit.desk import Desk, Gather
@@ -26,10 +27,11 @@ from irkit.drill import KINDS, prepare
 from irkit.errors import IrkitError
 from irkit.evidence import Evidence
 from irkit.gather import begin
-from irkit.incident import load_incident
+from irkit.incident import load_incident, narrow
+from irkit.incidentfile import with_absolute_paths
 from irkit.lineup import lineup, role, short_name
 from irkit.remedy import Remediation, remedies
-from irkit.render import Markup, aside, cell, label, paragraph, status, table, text
+from irkit.render import Markup, aside, cell, label, paragraph, status, table
 from irkit.report import answer, comparison, scope
 from irkit.run import finish_run, keep, open_run
 from irkit.summary import percent
@@ -99,10 +101,12 @@ class FormDesk(Desk):
         self._open = contextlib.ExitStack()
         found = sorted(str(path) for path in Path().glob("**/incident*.toml") if "captures" not in path.parts)[:50]
         wide = widgets.Layout(width="36rem")
-        start = ("Rehearse", "Incident file") if not found else ("Incident file", "Rehearse")
+        start = ("Incident file", "Alert", "Rehearse") if found else ("Rehearse", "Incident file", "Alert")
         self.source = widgets.ToggleButtons(options=start, description="Start from")
         self.file = widgets.Combobox(options=found, value=found[0] if found else "", description="File",
                                      placeholder="incident.toml", ensure_option=False, layout=wide)  # fmt: skip
+        self.alert = widgets.Textarea(description="Alert", rows=6, layout=wide,
+                                      placeholder="Alertmanager's JSON, or the address of its API")  # fmt: skip
         self.kind = widgets.Dropdown(options=("mitm", *(k for k in KINDS if k != "mitm")), description="Rehearse")
         self.host = widgets.Text(description="Host", placeholder="as in the file", layout=wide)
         self.hours = widgets.BoundedFloatText(value=0, min=0, max=24 * 90, description="Last hours")
@@ -115,7 +119,17 @@ class FormDesk(Desk):
         self.checks, self.told = _html(Markup()), _html(Markup())
         self.source.observe(lambda _: self.call(self._switch), "value")
         self._switch()
-        fields = [self.source, self.file, self.kind, self.host, self.hours, self.vantages, self.releases, self.out]
+        fields = [
+            self.source,
+            self.alert,
+            self.file,
+            self.kind,
+            self.host,
+            self.hours,
+            self.vantages,
+            self.releases,
+            self.out,
+        ]
         self.box = widgets.VBox(
             [*fields, widgets.HBox([self.start, self.check]), self.said, self.told, self.checks]
         )  # fmt: skip
@@ -134,6 +148,7 @@ class FormDesk(Desk):
         for field in (self.file, self.host, self.hours, self.vantages, self.releases):
             field.layout.display = "none" if rehearse else None
         self.kind.layout.display = None if rehearse else "none"
+        self.alert.layout.display = None if self.source.value == "Alert" else "none"
 
     # --- the steps, as the notebook's cells name them
 
@@ -218,7 +233,14 @@ class FormDesk(Desk):
             self._open.close()
             folder = Path(tempfile.mkdtemp(prefix="irkit-drill-"))
             return begin(self._open.enter_context(prepare(self.kind.value, folder)).incident).incident
-        incident = load_incident(self.file.value.strip())
+        file = self.file.value.strip()
+        if self.source.value == "Alert":
+            pasted = self.alert.value.strip()
+            there = pasted.startswith(("http://", "https://"))
+            alerts = load_alerts(pasted) if there else parse_alerts(pasted, "the pasted alert")
+            incident = with_absolute_paths(incident_from_alerts(alerts, file or None))
+        else:
+            incident = load_incident(file)
         return narrow(
             incident, self.host.value.strip(), self.hours.value, self.vantages.value, self.releases.value
         )  # fmt: skip
@@ -360,32 +382,6 @@ def _shade(ratio: float) -> str:
 def _there(value: Any) -> Any:
     assert value is not None, "an earlier step gives it"
     return value
-
-
-def narrow(incident: Any, host: str = "", hours: float = 0, vantages: str = "", releases: str = "") -> Any:
-    """An incident with another host, a window of the last hours, or only some of its vantages and releases.
-
-    Raises:
-        IrkitError: A name is not in the incident.
-    """
-    from datetime import timedelta
-
-    from irkit.errors import InputError
-
-    def some(items: tuple[Any, ...], wanted: str, name: Callable[[Any], str]) -> tuple[Any, ...]:
-        names = {part.strip() for part in wanted.split(",") if part.strip()}
-        if unknown := names - {name(item) for item in items}:
-            there = ", ".join(text(name(item), 60) for item in items) or "none"
-            raise InputError(f"the incident has no {text(min(unknown), 60)!r}", f"it has: {there}")
-        return tuple(item for item in items if not names or name(item) in names)
-
-    return replace(
-        incident,
-        host=host.lower() or incident.host,
-        start=incident.end - timedelta(hours=hours) if hours else incident.start,
-        vantages=some(incident.vantages, vantages, lambda item: item.name),
-        releases=some(incident.releases, releases, lambda item: f"{item.app} {item.version}".strip()),
-    )
 
 
 def explorer(evidence: Evidence) -> tuple[Any, ...]:

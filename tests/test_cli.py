@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +17,7 @@ import pytest
 import irkit
 from irkit import errors
 from irkit.cli import main, parser
+from irkit.completion import script
 from irkit.verdict import EXIT_CODES
 
 PUBLIC = {
@@ -60,6 +63,39 @@ def test_every_command_says_what_it_is_for(name: str, command: argparse.Argument
     assert command.description, name
     own = (action for action in command._actions if not isinstance(action, argparse._SubParsersAction))
     assert all(action.help for action in own), name
+
+
+@pytest.mark.parametrize(("name", "command"), list(commands(parser())))
+def test_every_command_has_examples_that_parse_and_prints_json(name: str, command: argparse.ArgumentParser) -> None:
+    lines = re.findall(r"^  (?:\S.* )?(irkit [^|<>#\")\n]*)", command.epilog or "", re.MULTILINE)
+    assert lines, name
+    for line in lines:
+        assert parser().parse_args(shlex.split(line)[1:]).handler, line
+    if not any(isinstance(action, argparse._SubParsersAction) for action in command._actions):
+        assert "--json" in command.format_help(), name
+
+
+@pytest.mark.parametrize(
+    ("typed", "wanted"),
+    [
+        ("irkit tri", "triage"),
+        ("irkit drill m", "mitm"),
+        ("irkit triage --rep", "--replay"),
+        ("irkit pins new", "new-backup"),
+    ],
+)
+def test_bash_completes_commands_kinds_and_options(typed: str, wanted: str) -> None:
+    words = " ".join(typed.split())
+    ask = f"COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _irkit; echo ${{COMPREPLY[@]}}"
+    code = f"{script(parser(), 'bash')}\n{ask}"
+    done = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True)
+    assert wanted in done.stdout.split()
+
+
+def test_fish_and_zsh_get_every_command() -> None:
+    for shell in ("fish", "zsh"):
+        made = script(parser(), shell)
+        assert all(word in made for word in ("triage", "drill", "doctor", "capture", "new-backup", "--deadline"))
 
 
 def test_the_help_gives_every_exit_code() -> None:

@@ -47,9 +47,11 @@ ORDER = [
     # showing and running
     "runbook", "drill.pki", "drill.server", "drill.traffic", "drill.prometheus", "drill.scenario",
     "drill.causes", "drill.chance", "drill.files",
-    "notebook", "lineup", "summary", "trend", "plots", "exhibits", "report", "run", "doctor", "incident_command",
+    "notebook", "lineup", "summary", "trend", "plots", "exhibits", "report", "resume", "run", "doctor",
+    "incident_command",
     "metrics_command",
-    "health", "healthrun", "health_command", "drill", "desk", "widgets", "workbench", "cli",
+    "health", "healthrun", "health_command", "drill", "desk", "widgets", "workbench",
+    "completion", "cli",
 ]
 # fmt: on
 

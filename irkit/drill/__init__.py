@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import signal
 import sys
 import tempfile
@@ -257,6 +258,8 @@ def register(subparsers: Any) -> None:
         "drill",
         help="rehearse an incident on loopback",
         description="Builds an incident of a known kind on loopback and triages it. The exit code is the verdict's.",
+        epilog="examples:\n  irkit drill mitm\n  irkit drill rotation --serve --out rehearsal",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("kind", nargs="?", choices=KINDS, metavar="KIND", help=", ".join(KINDS))
     parser.add_argument("--random", action="store_true", help="one drawn by lot from all causes, by --seed, from files")
@@ -267,6 +270,7 @@ def register(subparsers: Any) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the traffic (default: 0)")
     parser.add_argument("--prometheus", action="store_true", help="put the metrics into a real Prometheus")
     parser.add_argument("--serve", action="store_true", help="only keep it going until Ctrl-C: triage it yourself")
+    parser.add_argument("--json", action="store_true", help="print result.json instead of the summary")
     parser.set_defaults(handler=_play)
 
 
@@ -287,15 +291,19 @@ def _play(arguments: argparse.Namespace) -> int:
         from irkit.run import triage
 
         called = "of a kind yet to be found out" if arguments.quiz else drill.kind
-        print(f"rehearsal: {called}, on loopback; incident file {text(drill.incident, 1000)}", flush=True)
+        said = f"rehearsal: {called}, on loopback; incident file {text(drill.incident, 1000)}"
+        print(said, file=sys.stderr if arguments.json else sys.stdout, flush=True)
         answer = _ask() if arguments.quiz else ""
         outcome = triage(drill.incident, out=folder / "runs")
-    print(outcome.summary)
-    print(f"report: {text(outcome.folder / 'report.html', 1000)}")
-    print(f"built as: {drill.expected}")
-    if answer:
-        right = answer in (drill.verdict, drill.cause, drill.expected)
-        print(f"you said: {text(answer, 80)}, which is {'right' if right else 'wrong'}")
+    if arguments.json:
+        print(json.dumps(outcome.result | {"built_as": drill.expected}, indent=1))
+    else:
+        print(outcome.summary)
+        print(f"report: {text(outcome.folder / 'report.html', 1000)}")
+        print(f"built as: {drill.expected}")
+        if answer:
+            right = answer in (drill.verdict, drill.cause, drill.expected)
+            print(f"you said: {text(answer, 80)}, which is {'right' if right else 'wrong'}")
     if outcome.error is not None:
         raise outcome.error
     return outcome.exit_code

@@ -34,6 +34,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="read, check and make pins",
         description="`irkit pins FILE|HOST` prints pins in every platform's syntax; `check` says what will hurt; "
         "`new-backup` makes a backup key.",
+        epilog="examples:\n  irkit pins api.example.com\n  irkit pins check network_security_config.xml",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = pins.add_subparsers(title="commands", metavar="COMMAND", required=True)
     parse = pins.parse_known_args
@@ -89,6 +91,7 @@ def _show_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--subdomains", action="store_true", help="pin subdomains too")
     parser.add_argument("--expires", metavar="DATE", help="yyyy-mm-dd, for Android and TrustKit")
     parser.add_argument("--platform", choices=PLATFORMS, help="whose rules read FILE")
+    parser.add_argument("--json", action="store_true", help="print JSON: from each syntax to its text")
     parser.set_defaults(handler=_show)
 
 
@@ -108,6 +111,7 @@ def _backup_options(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--passphrase-env", metavar="NAME", help="the environment variable that holds the passphrase")
     source.add_argument("--passphrase-file", metavar="FILE", help="the file whose first line is the passphrase")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(handler=_new_backup)
 
 
@@ -121,14 +125,19 @@ def _show(arguments: argparse.Namespace) -> int:
     if isinstance(pins, tuple) and backup is not None:
         pins = [pin for pin in pins if pin != backup]
     chosen = arguments.syntax or [name for name in SYNTAXES if _possible(name, arguments)]
-    for number, syntax in enumerate(chosen):
-        shown = pins_as(
+    shown = {
+        syntax: pins_as(
             pins, host=host, backup=backup, syntax=syntax, scope=arguments.scope, subdomains=arguments.subdomains,
             expires=arguments.expires,
-        )  # fmt: skip
-        if len(chosen) > 1:
-            print(f"{'' if number == 0 else chr(10)}== {syntax}")
-        print(shown, end="")
+        )
+        for syntax in chosen
+    }  # fmt: skip
+    if arguments.json:
+        print(json.dumps(shown, indent=1))
+    elif len(shown) == 1:
+        print(shown[chosen[0]], end="")
+    else:
+        print("\n".join(f"== {syntax}\n{lines}" for syntax, lines in shown.items()), end="")
     return 0
 
 
@@ -224,7 +233,7 @@ def _document(releases: Sequence[Release], found: Sequence[PinFinding]) -> dict[
 
 def _new_backup(arguments: argparse.Namespace) -> int:
     pin = new_backup(arguments.file, kind=arguments.kind, passphrase=_passphrase(arguments))
-    print(pin)
+    print(json.dumps({"file": arguments.file, "pin": str(pin)}) if arguments.json else pin)
     print(f"{text(arguments.file)}: keep it offline, and its passphrase elsewhere.", file=sys.stderr)
     if arguments.kind == "ed25519":
         print("No public CA certifies Ed25519 keys yet, and TrustKit can't pin them.", file=sys.stderr)
