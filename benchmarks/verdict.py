@@ -1,6 +1,7 @@
 """How often the verdict is right: generated incidents over all causes, whose answers follow from how they were built.
 
-    python benchmarks/verdict.py [--count N] [--first SEED] [--without SOURCE] [--picture PNG]
+    python benchmarks/verdict.py [--count N] [--first SEED] [--without SOURCE|each] [--forged 0.2]
+        [--picture PNG]
 
 Prints accuracy, dangerous errors (a MITM called rotation or misconfiguration), abstentions, calibration, what was
 answered wrongly, and seconds per incident; draws the confusion matrix. Drawn incidents are kinder than real ones: the
@@ -55,10 +56,12 @@ class Row:
         return self.built[0] == "mitm" and self.answered[0] in ("rotation", "misconfiguration")
 
 
-def judge(seed: int, without: str = "") -> Row:
+def judge(seed: int, without: str = "", forged: float = 0.0) -> Row:
     drawn = draw(seed, END, without=without)
     with tempfile.TemporaryDirectory() as name:
-        incident = write(drawn.scenario, Path(name), END, seed=seed, lacking=drawn.lacking, step=timedelta(minutes=5))
+        incident = write(
+            drawn.scenario, Path(name), END, seed=seed, lacking=drawn.lacking, step=timedelta(minutes=5), forged=forged
+        )
         evidence = gather(incident, now=END)
     began = time.perf_counter()
     verdict = classify(evidence)
@@ -141,6 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=72)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--without", choices=("", *SOURCES, "each"), default="")
+    parser.add_argument("--forged", type=float, default=0.0, metavar="PART", help="of the clients' reports, as 0.2")
     parser.add_argument("--picture", type=Path, default=Path(tempfile.gettempdir()) / "irkit-verdicts.png")
     options = parser.parse_args(arguments)
     dangerous = 0
@@ -148,7 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for without in SOURCES if options.without == "each" else (options.without,):
             print(f"== without {without}" if without else "== with all that was drawn", flush=True)
             seeds = range(options.first, options.first + options.count)
-            rows = list(pool.map(partial(judge, without=without), seeds, chunksize=8))
+            rows = list(pool.map(partial(judge, without=without, forged=options.forged), seeds, chunksize=8))
             report(rows)
             dangerous += sum(row.dangerous for row in rows)
             picture(rows, options.picture)

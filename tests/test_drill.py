@@ -10,16 +10,19 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from irkit.capture import capture
 from irkit.certificate import pem_blocks
@@ -27,6 +30,7 @@ from irkit.classify import classify
 from irkit.drill import KINDS, Drill, prepare, write
 from irkit.drill.causes import BELONGS, build
 from irkit.drill.chance import SOURCES, draw
+from irkit.drill.pki import authority, pin_of
 from irkit.drill.scenario import HOST, SCENARIOS
 from irkit.drill.traffic import METRIC, count, matrix, open_metrics
 from irkit.errors import InputError
@@ -341,11 +345,11 @@ def test_a_rehearsal_can_be_kept_going_to_triage_it_by_hand(tmp_path: Path) -> N
 # --- every cause
 
 
-def drawn_and_judged(seed: int, folder: Path, without: str = "") -> tuple[Any, Any]:
+def drawn_and_judged(seed: int, folder: Path, without: str = "", forged: float = 0.0) -> tuple[Any, Any]:
     drawn = draw(seed, END, without=without)
     folder.mkdir()
     step = timedelta(minutes=10)
-    incident = write(drawn.scenario, folder, END, seed=seed, lacking=drawn.lacking, step=step)
+    incident = write(drawn.scenario, folder, END, seed=seed, lacking=drawn.lacking, step=step, forged=forged)
     return drawn, classify(gather(incident, now=END))
 
 
@@ -428,3 +432,95 @@ def test_neither_a_kind_nor_chance_is_a_wrong_call() -> None:
     done = subprocess.run([sys.executable, "-m", "irkit.cli", "drill"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "--random" in done.stderr
+
+
+def test_with_forged_reports_no_mitm_is_called_harmless(tmp_path: Path) -> None:
+    for seed in (seed for seed in range(36) if CAUSES.get(build_cause(seed)) == "mitm"):
+        _, verdict = drawn_and_judged(seed, tmp_path / str(seed), forged=0.2)
+        assert verdict.verdict not in ("rotation", "misconfiguration", "not-a-pin-failure"), (seed, verdict)
+
+
+def test_the_reports_are_read_and_a_fifth_is_forged(tmp_path: Path) -> None:
+    drawn = draw(5, END)
+    write(drawn.scenario, tmp_path, END, forged=0.2)
+    evidence = gather(tmp_path / "incident.toml", now=END)
+    assert evidence.reports is not None
+    assert evidence.reports.aside == 0
+    counts = Counter(s.chain.leaf.pin for s in evidence.reports.sightings for _ in range(s.count))
+    genuine = pin_of(drawn.scenario.now.key)
+    assert counts[genuine] == 0.2 * counts.total()
+
+
+# --- real interceptors
+
+
+@contextmanager
+def interceptor(command: list[str], port: int, log: Path) -> Iterator[str]:
+    """A program that intercepts, listening on a port of loopback."""
+    with log.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=out) as process:
+        try:
+            for _ in range(300):
+                with socket.socket() as probe:
+                    if probe.connect_ex(("127.0.0.1", port)) == 0:
+                        break
+                assert process.poll() is None, log.read_text(errors="replace")
+                time.sleep(0.1)
+            yield f"127.0.0.1:{port}"
+        finally:
+            process.terminate()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+def mitmproxy(program: str, address: str, folder: Path) -> Any:
+    port = free_port()
+    command = [
+        program, "--mode", f"reverse:https://{address}", "--listen-host", "127.0.0.1", "--listen-port", str(port),
+        "--ssl-insecure", "--set", f"confdir={folder / 'mitmproxy'}", "--set", "connection_strategy=lazy", "-q",
+    ]  # fmt: skip
+    return interceptor(command, port, folder / "mitmproxy.log")
+
+
+def sslsplit(program: str, address: str, folder: Path) -> Any:
+    port, ca = free_port(), authority("Web Access CA 9", "Access Networks", at=datetime(2026, 1, 1, tzinfo=UTC))
+    (folder / "ca.pem").write_bytes(ca.signed.public_bytes(Encoding.PEM))
+    key = ca.key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+    (folder / "ca.key").write_bytes(key)
+    genuine = address.split(":")
+    command = [
+        program, "-D", "-k", str(folder / "ca.key"), "-c", str(folder / "ca.pem"), "ssl", "127.0.0.1", str(port),
+        *genuine,
+    ]  # fmt: skip
+    return interceptor(command, port, folder / "sslsplit.log")
+
+
+@pytest.mark.prometheus
+@pytest.mark.parametrize(
+    ("cause", "program"),
+    [
+        ("user-installed-ca", "mitmdump"), ("interception-untrusted-ca", "sslsplit"),
+        ("leaf-key-rotated", ""), ("rollout-in-progress", ""), ("certificate-hash-pinned", ""),
+    ],
+)  # fmt: skip
+def test_live_with_real_interceptors_and_prometheus_the_verdict_is_that_of_the_files(
+    tmp_path: Path, tool: Callable[..., str], cause: str, program: str
+) -> None:
+    tool("prometheus")
+    with ExitStack() as stack:
+        drill = stack.enter_context(prepare(cause, tmp_path / "live", seed=1, prometheus=True))
+        if program:
+            starts = {"mitmdump": mitmproxy, "sslsplit": sslsplit}[program]
+            address = stack.enter_context(starts(tool(program), drill.address, tmp_path))
+            seen = capture(HOST, connect=address)
+            assert seen.leaf.pin != capture(HOST, connect=drill.address).leaf.pin
+            for phone in (drill.incident.parent / "clients").glob("*.pem"):
+                phone.write_text(seen.pem())
+        live = classify(gather(drill.incident))
+    end = datetime.now(UTC).replace(second=0, microsecond=0)
+    (tmp_path / "files").mkdir()
+    scenario = build(cause, end - timedelta(hours=24), end, 1)
+    filed = classify(gather(write(scenario, tmp_path / "files", end, seed=1)))
+    assert live.name == filed.name == drill.expected

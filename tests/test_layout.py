@@ -45,7 +45,7 @@ ORDER = [
     "weights", "verdict", "notes", "tally", "facts", "cohorts", "testimony", "observations", "safety", "classify",
     "remedy",
     # showing and running
-    "runbook", "drill.pki", "drill.server", "drill.traffic", "drill.prometheus", "drill.scenario",
+    "runbook", "drill.pki", "drill.server", "drill.traffic", "drill.prometheus", "drill.scenario", "drill.reports",
     "drill.causes", "drill.chance", "drill.files",
     "notebook", "lineup", "summary", "trend", "plots", "exhibits", "report", "resume", "run", "doctor",
     "incident_command",

@@ -27,6 +27,7 @@ from irkit.chain import Chain, Obtained
 from irkit.drill.causes import BELONGS, build
 from irkit.drill.files import Table, metrics_table, pin_file, to_toml, write_keys
 from irkit.drill.pki import Credential
+from irkit.drill.reports import ndjson
 from irkit.drill.scenario import HOST, SCENARIOS, WINDOW, Scenario
 from irkit.drill.server import Intercepting, Presenting, Server, serving
 from irkit.drill.traffic import STEP
@@ -144,6 +145,7 @@ def write(
     servers: _Servers | None = None,
     kept: contextlib.ExitStack | None = None,
     name: str = "DRILL",
+    forged: float = 0.0,
 ) -> Path:
     """Writes the incident file with all that it names.
 
@@ -157,6 +159,7 @@ def write(
         servers: To capture from; without them the chains are in files.
         kept: Keeps a Prometheus with the metrics going; without it they are in a file.
         name: The incident's id.
+        forged: The part of the clients' reports that is forged.
 
     Returns:
         The incident file.
@@ -171,6 +174,9 @@ def write(
     tables += _vantages(scenario, folder, end, servers, lacking)
     if "client chains" not in lacking:
         tables += _observed(scenario, chain, folder)
+        if scenario.clients and servers is None:  # else the chains are those of whatever intercepts
+            (folder / "reports.ndjson").write_text(ndjson(scenario, seed=seed, forged=forged), encoding="utf-8")
+            tables.append(("[reports]", {"files": ["reports.ndjson"]}))
     if "releases" not in lacking:
         tables += _releases(scenario, folder)
     if "inventory" not in lacking:
