@@ -106,11 +106,11 @@ def remedy(evidence: Evidence, verdict: Verdict, remediation: Remediation) -> Ma
     parts = [_action(i, action) for i, action in enumerate(remediation.actions, 1)]
     if parts:
         rows = [
-            (i, action.title, restores(action), "yes" if action.weakens_pinning else "no")
+            (i, action.title, restores(action), action.takes.partition(":")[0], action.weakens or "nothing")
             for i, action in enumerate(remediation.actions, 1)
         ]
         chart = picture_of(lambda plots: plots.restored(remediation))
-        parts = [table(("", "what", "what it restores", "weakens pinning"), rows, "Actions, in order"), chart, *parts]
+        parts = [table(("", "what", "what it restores", "takes", "weakens"), rows, "Actions, in order"), chart, *parts]
     if not parts:
         parts = [paragraph("Nothing is to be done." if verdict.verdict == "none" else "No action could be worked out.")]
     ordered = [do_not, *parts] if _careful(verdict) else [*parts, do_not]
@@ -142,8 +142,12 @@ def _do_not(verdict: Verdict, remediation: Remediation) -> Markup:
 
 
 def _action(number: int, action: Action) -> Markup:
-    weakens = paragraph(strong("This weakens pinning while it lasts.")) if action.weakens_pinning else Markup()
-    parts = [heading(f"{number}. {text(action.title)}"), paragraph(_sentence(restores(action)), " ", action.why)]
+    weakens = Markup()
+    if action.weakens:
+        weakens = paragraph(strong("This weakens pinning while it lasts: "), action.weakens, ".")
+    takes = f" It takes {action.takes}." if action.takes else ""
+    said = paragraph(_sentence(restores(action)), " ", action.why, takes)
+    parts = [heading(f"{number}. {text(action.title)}"), said]
     if len(action.by_release) > 1:
         rows = [(name, percent(share)) for name, share in action.by_release]
         parts.append(table(("release", "restored"), rows))

@@ -245,7 +245,10 @@ def result_json(
                 "action": action.action,
                 "steps": list(action.steps),
                 "restores": _number(action.restores),
+                "by_release": {name: _number(share) for name, share in action.by_release},
+                "takes": action.takes,
                 "weakens_pinning": action.weakens_pinning,
+                "weakens": action.weakens,
             }
             for action in remediation.actions
         ],

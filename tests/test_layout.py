@@ -38,7 +38,8 @@ ORDER = [
     # judging a chain
     "transparency", "revocation", "history", "onset",
     "explain", "accept.value", "diff", "accept.android", "accept.apple",
-    "accept.okhttp", "accept.others", "strategy", "update", "accept.multilevel", "accept", "session",
+    "accept.okhttp", "accept.others", "strategy", "update", "accept.multilevel", "accept",
+    "accept.supposed", "session",
     # evidence
     "applog", "reportline", "reports", "evidence", "archive", "gather", "clients",
     # the verdict
