@@ -309,7 +309,15 @@ def test_result_json_has_exactly_the_schema(mitm: Example) -> None:
     assert cohort["share"] == 0.25
     assert list(document["findings"][0]) == ["id", "says", "source", "supports", "weight"]
     assert list(document["missing"][0]) == ["source", "reason"]
-    assert list(document["remediation"][0]) == ["action", "steps", "restores", "by_release", "takes", "weakens_pinning", "weakens"]
+    assert list(document["remediation"][0]) == [
+        "action",
+        "steps",
+        "restores",
+        "by_release",
+        "takes",
+        "weakens_pinning",
+        "weakens",
+    ]
     assert [action["restores"] for action in document["remediation"]] == [None, 0.6]
     assert json.dumps(document) == json.dumps(result(mitm))
 
@@ -354,7 +362,9 @@ def test_several_cohorts_are_each_named_with_their_verdict(mitm: Example) -> Non
 
 
 def test_an_action_says_what_it_costs_and_which_releases_it_brings_back(mitm: Example) -> None:
-    action = Action("x", "Do x.", ("a step",), 0.5, (("shop 1", 1.0), ("shop 2", 0.0)), takes="minutes", weakens="all of it")
+    action = Action(
+        "x", "Do x.", ("a step",), 0.5, (("shop 1", 1.0), ("shop 2", 0.0)), takes="minutes", weakens="all of it"
+    )
     idle = Action("y", "Do y.", (), 0.0)
     shown = repr(report.remedy(mitm.evidence, mitm.verdict, Remediation((action, idle))))
     assert "This weakens pinning while it lasts: all of it." in shown
