@@ -44,7 +44,7 @@ ORDER = [
     "applog", "reportline", "reports", "evidence", "archive", "gather", "clients",
     # the verdict
     "weights", "verdict", "notes", "tally", "facts", "cohorts", "testimony", "observations", "safety", "classify",
-    "remedy",
+    "remedy.value", "remedy.server", "remedy.shipped", "remedy.network", "remedy",
     # showing and running
     "runbook", "drill.pki", "drill.server", "drill.traffic", "drill.prometheus", "drill.scenario", "drill.reports",
     "drill.causes", "drill.chance", "drill.files",
