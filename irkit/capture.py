@@ -110,6 +110,7 @@ def capture(
     )  # fmt: skip
     targets = _targets(ask, connect)
     failures: list[CaptureFailure] = []
+    targets = targets[:_ADDRESSES]
     for number, target in enumerate(targets):
         share = (ask.deadline - time.monotonic()) / (len(targets) - number)
         found = _capture_one(ask, target, time.monotonic() + share)
@@ -146,8 +147,8 @@ def capture_all(
     Args: as `capture`.
 
     Returns:
-        One entry for each of the first 64 addresses, in the resolver's order: a chain, or why there is none. A name
-        that does not resolve is one failure.
+        One entry for each address, in the resolver's order: a chain, or why there is none; addresses after the 64th are
+        not asked, which is theirs. A name that does not resolve is one failure.
 
     Raises:
         InputError: An argument can't be used.
@@ -163,8 +164,12 @@ def capture_all(
     except CaptureError as error:
         attempt = Attempt(str(ask.host), "resolve", error.message)
         return (CaptureFailure(str(ask.host), error.message, (attempt,), at, error.hint, vantage),)
-    with ThreadPoolExecutor(min(_WORKERS, len(targets))) as pool:
-        return tuple(pool.map(lambda target: _capture_one(ask, target, ask.deadline), targets))
+    asked, left = targets[:_ADDRESSES], targets[_ADDRESSES:]
+    with ThreadPoolExecutor(min(_WORKERS, len(asked))) as pool:
+        found = tuple(pool.map(lambda target: _capture_one(ask, target, ask.deadline), asked))
+    why = f"not asked: of the {len(targets)} addresses, the first {_ADDRESSES} are"
+    hint = "name an address with connect="
+    return found + tuple(CaptureFailure(f"{ask.host} at {target}", why, (), at, hint, vantage) for target in left)
 
 
 def _ask(
@@ -231,7 +236,7 @@ def _targets(ask: _Ask, connect: str | None) -> list[Endpoint]:
     target = Endpoint.parse(connect, ask.host.port) if connect else ask.host
     if ask.proxy is not None and ask.proxy.resolves:
         return [target]
-    return [Endpoint(address, target.port) for address in resolve(target, ask.deadline)[:_ADDRESSES]]
+    return [Endpoint(address, target.port) for address in resolve(target, ask.deadline)]
 
 
 def _capture_one(ask: _Ask, target: Endpoint, deadline: float) -> Chain | CaptureFailure:

@@ -77,8 +77,8 @@ def cut_spki(der: bytes) -> bytes | None:
             if length > 0x80:
                 pos += length - 0x80
                 length = int.from_bytes(der[pos - (length - 0x80) : pos], "big")
-            elif length == 0x80:
-                return None
+            elif length == 0x80:  # BER without a length: as far as what holds it goes
+                length = limit - pos
             if pos + length > limit:
                 return None
             limit = pos + length
@@ -108,7 +108,7 @@ def _parts(der: bytes) -> list[tuple[int, int, int, int]]:
     """The elements of TBSCertificate from serialNumber on, as far as they are whole."""
     found: list[tuple[int, int, int, int]] = []
     try:
-        _, start, end = der_element(der, 0, len(der))
+        _, start, end = (0x30, 2, len(der)) if der[:2] == b"\x30\x80" else der_element(der, 0, len(der))
         tag, start, end = der_element(der, start, end)
         if tag != 0x30:
             return []

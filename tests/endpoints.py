@@ -147,7 +147,7 @@ REFUSED = {
 
 def _odd(presented: list[bytes], make: Callable[..., zoo.Serve]) -> Endpoint:
     """A chain as it is, whatever OpenSSL makes of it."""
-    has_key = presented[0] not in {JUNK, BER}
+    has_key = presented[0] != JUNK
     return raw(
         make(presented, EC.key), presented, how="hello", possession="proven" if has_key else "unproven",
         finding="" if has_key else "possession of the leaf's key is unproven", rewritten=True,

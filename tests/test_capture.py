@@ -14,10 +14,12 @@ import forge
 import pytest
 import zoo
 from cryptography.hazmat.primitives.asymmetric import mldsa
+from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
 from zoo import CA, EC, RSA, context, ders, local
 
 from irkit.capture import capture, capture_all
+from irkit.certificate import pem_blocks
 from irkit.chain import Chain
 from irkit.errors import CaptureError, InputError
 
@@ -143,6 +145,36 @@ def test_alpn_is_offered_on_request() -> None:
         for sweep in (False, True):
             for maximum in ("TLSv1.2", "TLSv1.3"):
                 assert local(port, alpn=("h2",), sweep=sweep, maximum=maximum).obtained.alpn == "h2"
+
+
+def test_no_session_is_ever_resumed() -> None:
+    """A resumed session shows no certificate."""
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        served = context(EC, version)
+        with zoo.python_tls(served) as port:
+            for _ in range(3):
+                for sweep in (False, True):
+                    assert ders(local(port, sweep=sweep)) == ders(EC.chain)
+        assert served.session_stats()["hits"] == 0
+
+
+def test_a_client_certificate_demanded_in_tls_13_is_presented(tmp_path: Path) -> None:
+    certificate, key = CA.issue("me.test").write(tmp_path, "me")
+    seen: list[bytes] = []
+
+    def keep(_: Any, shown: Any, *__: Any) -> bool:
+        seen.append(shown.to_cryptography().public_bytes(Encoding.DER))
+        return True
+
+    asking = SSL.Context(SSL.TLS_SERVER_METHOD)
+    asking.use_certificate_chain_file(str(EC.write(tmp_path, "ec")[0]))
+    asking.use_privatekey_file(str(tmp_path / "ec.key"))
+    asking.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, keep)
+    with zoo.pyopenssl(asking) as port:
+        assert local(port, client_certificate=(str(certificate), str(key))).obtained.possession == "proven"
+        chain = local(port)  # the server's refusal comes after its chain
+    assert ders(chain) == ders(EC.chain)
+    assert pem_blocks(certificate.read_text())[0] in seen
 
 
 def test_minimum_and_maximum_protocol_hold() -> None:

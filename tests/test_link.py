@@ -81,3 +81,13 @@ def test_an_endpoint_is_read_as_it_is_written() -> None:
     for text in ("", ":1", "a:b", "a:0", "a:65536", "[::1", "x:y:1", "a:1:", "[]:1", "a:\u0661"):
         with pytest.raises(InputError):
             Endpoint.parse(text, 8443)
+
+
+def test_addresses_beyond_the_limit_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolving(monkeypatch, *(f"127.0.1.{n}" for n in range(1, 101)))
+    found = capture_all("many.test", 1, deadline=5)
+    assert len(found) == 100
+    reasons = [one.reason for one in found if isinstance(one, CaptureFailure)]
+    assert reasons == ["refused the connection"] * 64 + ["not asked: of the 100 addresses, the first 64 are"] * 36
+    with pytest.raises(CaptureError):
+        capture("many.test", 1, deadline=5)
