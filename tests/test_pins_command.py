@@ -50,6 +50,13 @@ def test_pins_of_a_chain_are_printed_in_every_syntax(chain_file: Path, capsys: p
     assert B.base64 in out
 
 
+@pytest.mark.parametrize("name", ["nofile.xml", "Info.plist", "no/such/folder", "app.apk", "chain.pem"])
+def test_a_mistyped_file_is_not_taken_for_a_host(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="there is no file"):
+        run(name, "--backup", B)
+
+
 def test_one_syntax_is_printed_bare_so_that_it_can_be_redirected(
     chain_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -290,6 +290,59 @@ def test_curl_is_read_from_scripts_and_by_itself() -> None:
     assert "key file" in read("curl --pinnedpubkey key.pem https://a.example").rules[0].pins[0].problem
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_curl_command_over_several_lines_keeps_its_host(end: str) -> None:
+    lines = [
+        "curl https://other.example",
+        "curl -sS \\",
+        f"  --pinnedpubkey 'sha256//{A}' \\",
+        "  https://a.example/v1",
+    ]
+    for shown in (lines, [*lines[:1], "curl https://a.example \\", lines[2].rstrip("\\ "), "curl https://b.example"]):
+        assert table(read(end.join(shown))) == {"a.example": [A]}
+
+
+def test_react_native_ssl_pinning_is_read() -> None:
+    head = "import {fetch as pinned} from 'react-native-ssl-pinning';\n"
+    live = (
+        f"pinned(`https://a.example/v1`, {{ pkPinning: true, sslPinning: {{ certs: ['sha256/{A}', 'sha256/{B}'] }} }})"
+    )
+    release = read(head + live)
+    assert (release.format, release.platform) == ("react-native-source", "okhttp")
+    assert (table(release), ids(release)) == ({"a.example": [A, B]}, [])
+    assert table(read(head + f"const o = {{ sslPinning: {{ certs: ['sha256/{A}'] }} }};\npinned(URL, o)")) == {"*": [A]}
+    named = read(head + "pinned('https://a.example', { sslPinning: { certs: ['prod'] } })")
+    assert (table(named), ids(named)) == ({"a.example": []}, ["unknown-pin"])
+    assert named.rules[0].pins[0].unread
+
+
+def test_a_json_map_gives_hosts_their_pins() -> None:
+    for shown in (
+        {"a.example": [f"sha256/{A}", B], "*.b.example": f"sha256/{C}"},
+        {"version": "1", "pins": {"a.example": {"sha256": [A, B], "expires": "2027-01-01"}, "*.b.example": [C]}},
+    ):
+        release = read(json.dumps(shown))
+        assert (table(release), release.findings) == ({"a.example": [A, B], "*.b.example": [C]}, ())
+    assert ids(read(json.dumps({"a.example": [A, "sha256/short"]}))) == ["malformed-pin"]
+    with pytest.raises(InputError):
+        read(json.dumps({"a.example": 7, "name": "x"}))
+    with pytest.raises(InputError):
+        read('{"a":' * 100_000)
+
+
+def test_the_names_of_columns_are_no_pins() -> None:
+    release = read(f"host,pin\na.example,{A}\na.example,{B}\n")
+    assert (table(release), release.findings) == ({"a.example": [A, B]}, ())
+
+
+def test_the_type_of_alamofires_evaluators_is_no_host() -> None:
+    release = read(
+        'let evaluators: [String: ServerTrustEvaluating] = ["a.example": PublicKeysTrustEvaluator()]\n'
+        "let manager = ServerTrustManager(evaluators: evaluators)"
+    )
+    assert ([rule.pattern for rule in release.rules], ids(release)) == (["a.example"], ["unknown-pin"])
+
+
 def test_python_fingerprints_are_of_whole_certificates() -> None:
     release = read(
         f's.mount("https://a.example", FingerprintAdapter("{HEX}"))\n\n\n\n'

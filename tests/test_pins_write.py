@@ -6,6 +6,7 @@ import base64
 import hashlib
 import stat
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from irkit.chain import Chain
 from irkit.errors import InputError
 from irkit.pins import SYNTAXES, load_release_bytes, new_backup, pins_as
 
+NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 A, B, C = (Pin.of(name) for name in (b"a", b"b", b"c"))
 
 
@@ -36,8 +38,13 @@ def test_every_syntax_is_read_back_with_the_pins_and_the_host(syntax: str, subdo
 
 @pytest.mark.parametrize("syntax", ["android", "trustkit-android", "trustkit-ios"])
 def test_an_expiry_is_written_where_there_is_one(syntax: str) -> None:
-    shown = pins_as([A], host="a.example", backup=B, syntax=syntax, expires="2027-06-30")  # type: ignore[arg-type]  # SYNTAXES
-    assert load_release_bytes(shown.encode(), name="x", platform=syntax).rules[0].expires == "2027-06-30"
+    shown = pins_as([A], host="a.example", backup=B, syntax=syntax, expires="2999-06-30")  # type: ignore[arg-type]  # SYNTAXES
+    assert load_release_bytes(shown.encode(), name="x", platform=syntax).rules[0].expires == "2999-06-30"
+
+
+def test_pins_may_expire_the_day_after_their_making() -> None:
+    shown = pins_as([A], host="a.example", backup=B, syntax="android", expires="2026-11-26", now=NOON)
+    assert 'expiration="2026-11-26"' in shown
 
 
 def test_ca_pins_go_into_the_ca_list_of_ios() -> None:
@@ -62,11 +69,13 @@ def test_ca_pins_go_into_the_ca_list_of_ios() -> None:
         ({"host": 'a.example"><x/>'}, "no host"),
         ({"host": "localhost"}, "no host"),
         ({"expires": "30.6.2027"}, "not a date"),
-        ({"expires": "2027-02-30"}, "would not do"),
+        ({"expires": "2999-02-30"}, "would not do"),
+        ({"expires": "2020-02-20"}, "expired already"),
+        ({"expires": "2026-11-25", "now": NOON}, "expired already"),
         ({"syntax": "trustkit-ios", "host": "co.uk", "subdomains": True}, "public suffix"),
         ({"syntax": "trustkit-ios", "host": "api.internal"}, "no registry"),
         ({"syntax": "windows"}, "unknown syntax"),
-        ({"syntax": "ios", "expires": "2027-06-30"}, "no expiry"),
+        ({"syntax": "ios", "expires": "2999-06-30"}, "no expiry"),
         ({"syntax": "curl", "scope": "ca"}, "leaf"),
     ],
 )

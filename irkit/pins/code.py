@@ -72,8 +72,50 @@ def read_react_native(raw: bytes, platform: Platform, name: str) -> Release:
     options = [items[0] for _, items in source.calls("initializeSslPinning") if items]
     for domains in (found for found in options if isinstance(found, dict)):
         rules += _react_native_rules(domains, platform, notes)
+    rules += _ssl_pinning(source, notes) if platform == "okhttp" else []
     rules += loose_pins(source, rules, notes, _BASE64_PIN) if not rules else []
     return _release(source, rules, notes, name, "pinning")
+
+
+def _ssl_pinning(source: Source, notes: Notes) -> list[HostRule]:
+    """The options of react-native-ssl-pinning's fetch, and of RNPinch's: pins, or names of certificates in the app."""
+    words = [token.value for token in source.tokens]
+    aliases = {words[i + 2] for i, word in enumerate(words[:-2]) if word == "fetch" and words[i + 1] == "as"}
+    called = [(t, items) for t, items in source.calls("fetch", *aliases) if any(isinstance(x, dict) for x in items)]
+    found = [
+        (token, items[0], option)
+        for token, items in called
+        for options in items
+        if isinstance(options, dict) and isinstance(option := _by_name(options).get("sslPinning"), dict)
+    ]
+    if not found:
+        loose = source.value_after("sslPinning")
+        found = [(token, Unknown("the URL"), option) for token, option in loose if isinstance(option, dict)]
+    rules = []
+    for token, url, option in found:
+        where = f"line {token.line}"
+        written = url.written if isinstance(url, Unknown) else str(url)
+        host = re.match(r"https://([\w.-]+)", written)
+        named = _by_name(option)
+        values = named.get("certs", named.get("cert"))
+        pins = tuple(
+            _bundled(value, where, notes)
+            for value in (values if isinstance(values, list) else [values])
+            if value is not None
+        )
+        pattern = host[1] if host else unknown_host(Unknown(written), where, notes)
+        rules.append(pinner_rule(pattern, pins, where, notes))
+    return rules
+
+
+def _bundled(value: Any, where: str, notes: Notes) -> ConfiguredPin:
+    """A pin as text, or the name of a certificate file."""
+    if not isinstance(value, str):
+        return unknown_pin(value if isinstance(value, Unknown) else Unknown(str(type(value))), where, notes)
+    if value.startswith("sha256/"):
+        return notes.pin(value, where=where)
+    notes.add("unknown-pin", "warning", f"{text(value, 80)} is a certificate in the app's bundle, not here", where)
+    return ConfiguredPin(value, None, problem="names a certificate in the app's bundle", where=where)
 
 
 def _react_native_rules(domains: dict[Any, Any], platform: Platform, notes: Notes) -> list[HostRule]:
@@ -125,6 +167,8 @@ def read_alamofire(raw: bytes, _platform: str, name: str) -> Release:
     rules: list[HostRule] = []
     for token, evaluators in source.value_after("evaluators"):
         for host, evaluator in evaluators.items() if isinstance(evaluators, dict) else ():
+            if host == Unknown("String"):
+                continue  # the type of the variable: [String: ServerTrustEvaluating]
             written = evaluator.written if isinstance(evaluator, Unknown) else ""
             where = f"line {token.line}"
             kind = next((kind for known, kind in _EVALUATORS.items() if known in written), None)
@@ -166,8 +210,7 @@ def read_curl(raw: bytes, _platform: str, name: str) -> Release:
     for match, value in found:
         number = content.count("\n", 0, match.start()) + 1
         where = f"line {number}"
-        begin, end = content.rfind("\n", 0, match.start()) + 1, content.find("\n", match.end())
-        line = content[begin : None if end < 0 else end]
+        line = _command(content, match.start(), match.end())
         if line.lstrip().startswith(("#", "//")):
             notes.add("commented-out-pin", "warning", "a pin is commented out", where)
             continue
@@ -179,6 +222,20 @@ def read_curl(raw: bytes, _platform: str, name: str) -> Release:
     if not rules and not notes.findings:
         raise InputError(f"{text(name)} names no pin for curl", "give the line with --pinnedpubkey")
     return Release("curl", tuple(rules), findings=notes.findings)
+
+
+_JOINED = 60  # lines of one command
+
+
+def _command(content: str, begin: int, end: int) -> str:
+    """The lines around a place, those joined to them by a backslash at their end included."""
+    first, last = content.rfind("\n", 0, begin) + 1, content.find("\n", end)
+    for _ in range(_JOINED):
+        if first and content.endswith(("\\\n", "\\\r\n"), 0, first):
+            first = content.rfind("\n", 0, first - 1) + 1
+        if last > 0 and content.endswith(("\\", "\\\r"), 0, last):
+            last = content.find("\n", last + 1)
+    return content[first : None if last < 0 else last]
 
 
 def read_python(raw: bytes, _platform: str, name: str) -> Release:

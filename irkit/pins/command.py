@@ -24,6 +24,13 @@ from irkit.render import text, text_table
 
 __all__ = ["register"]
 
+# What ends so is no host: these are no top-level domains.
+_SUFFIXES = frozenset(
+    (
+        ".aab", ".apk", ".cer", ".crt", ".der", ".dex", ".ipa", ".java", ".js", ".json", ".kt", ".kts", ".m", ".p7b",
+        ".pem", ".pins", ".plist", ".swift", ".toml", ".txt", ".xml",
+    )
+)  # fmt: skip
 _COMMANDS = ("show", "check", "new-backup")
 
 
@@ -150,6 +157,8 @@ def _source(arguments: argparse.Namespace) -> tuple[Chain | Release, str]:
     """The chain or release that FILE|HOST names, and the host."""
     path = Path(arguments.what)
     if not path.exists():
+        if "/" in arguments.what or path.suffix.lower() in _SUFFIXES:
+            raise InputError(f"there is no file {text(arguments.what)}", "give a file, or a host with its port")
         from irkit.capture import capture
 
         host, _, port = arguments.what.rpartition(":") if arguments.what.rpartition(":")[2].isdigit() else (

@@ -166,7 +166,7 @@ _SIGNS: tuple[tuple[str, bytes], ...] = (
         "trustkit-source",
         rb"\bkTSK(PinnedDomains|PublicKeyHashes)\b|\bTrustKit\b.{0,200}\binitSharedInstance|[\"']TSKPinnedDomains",
     ),
-    ("react-native-source", rb"\binitializeSslPinning\b|\bpublicKeyHashes\b"),
+    ("react-native-source", rb"\binitializeSslPinning\b|\bpublicKeyHashes\b|\bsslPinning\b"),
     ("alamofire-source", rb"\b(ServerTrustManager|PublicKeysTrustEvaluator|PinnedCertificatesTrustEvaluator)\b"),
     ("okhttp-source", rb"\b[Cc]ertificatePinner\b"),
     ("python", rb"\bassert_fingerprint\b|\bFingerprintAdapter\b"),

@@ -6,6 +6,7 @@ import os
 import plistlib
 import re
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 from xml.sax.saxutils import escape
@@ -38,6 +39,7 @@ def pins_as(
     scope: Scope = "leaf",
     subdomains: bool = False,
     expires: str | None = None,
+    now: datetime | None = None,
 ) -> str:
     """Pins of a host in one platform's syntax.
 
@@ -49,13 +51,14 @@ def pins_as(
         scope: Whether the pins are those of leaf or of CA keys; iOS has a list for each.
         subdomains: Whether they count for subdomains too.
         expires: `yyyy-mm-dd`, for Android and TrustKit; nothing is pinned from that day on.
+        now: Aware; the expiry has to lie after its day. Default: the present.
 
     Returns:
         Text that was read again as the platform reads it, and gives these pins.
 
     Raises:
         InputError: The backup is missing or one of the pins, a pin is a placeholder or no SHA-256 of a key, the host or
-            the date is none, or the platform would refuse what comes out.
+            the date is none, the date has passed, or the platform would refuse what comes out.
     """
     if syntax not in _WRITERS:
         raise InputError(f"unknown syntax {text(syntax, 40)!r}", "known are " + ", ".join(_WRITERS))
@@ -67,6 +70,8 @@ def pins_as(
         )
     if expires is not None and not re.fullmatch(r"2\d{3}-\d\d-\d\d", expires):
         raise InputError(f"{text(expires, 40)!r} is not a date", "write it as 2027-06-30")
+    if expires is not None and expires <= f"{(now or datetime.now(UTC)).astimezone(UTC):%Y-%m-%d}":
+        raise InputError(f"on {expires} the pins have expired already", "give a date to come, or none")
     own = _own(pins, scope)
     if backup is None:
         raise InputError(
