@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,36 +10,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sources import HEX, A, B, C, ids, read, table
 
 from irkit.certificate import Pin
 from irkit.errors import InputError
-from irkit.pins import PLATFORMS, Release, load_release, load_release_bytes
+from irkit.pins import PLATFORMS, load_release, load_release_bytes
 from irkit.pins.load import FORMATS
-
-A = base64.b64encode(hashlib.sha256(b"a").digest()).decode()
-B = base64.b64encode(hashlib.sha256(b"b").digest()).decode()
-C = base64.b64encode(hashlib.sha256(b"c").digest()).decode()
-HEX = hashlib.sha256(b"certificate").hexdigest()
-
-
-def read(content: str, platform: str | None = None) -> Release:
-    release = load_release_bytes(content.encode(), name="x", platform=platform)
-    again = load_release_bytes(release.raw, name="x", format=release.format, platform=release.platform)
-    assert again == release
-    return release
-
-
-def table(release: Release) -> dict[str, list[str]]:
-    """Base64 of the readable pins of each host."""
-    found: dict[str, list[str]] = {}
-    for rule in release.rules:
-        found.setdefault(rule.pattern, []).extend(pin.pin.base64 for pin in rule.pins if pin.pin)
-    return found
-
-
-def ids(release: Release) -> list[str]:
-    return [finding.id for finding in release.findings]
-
 
 KOTLIN = f"""
 object Pinning {{
@@ -169,37 +144,10 @@ def test_a_policy_or_pin_from_elsewhere_is_unknown_and_refuses_nothing() -> None
     assert ids(release) == ["unknown-pin", "unknown-pin"]
 
 
-def test_react_native_means_okhttp_on_android_and_trustkit_on_ios() -> None:
-    content = f"initializeSslPinning({{ 'a.example': {{ includeSubdomains: true, publicKeyHashes: ['{A}', '{B}'] }} }})"
-    android, ios = read(content), read(content, "trustkit-ios")
-    assert table(android) == {"**.a.example": [A, B]}
-    assert (ios.rules[0].pattern, ios.rules[0].subdomains, ios.rejected) == ("a.example", True, "")
-    one = content.replace(f", '{B}'", "")
-    assert "one-pin" in ids(read(one))
-    assert read(one, "trustkit-ios").rejected
-
-
-def test_keys_and_members_are_followed_in_javascript() -> None:
-    release = read(
-        f"const HOST = 'a.example';\nconst HASHES = {{ primary: '{A}', backup: \"{B}\" }};\n"
-        "await initializeSslPinning({ [HOST]: { includeSubdomains: false,\n"
-        "  publicKeyHashes: [HASHES.primary, HASHES.backup] }, [config.other]: { publicKeyHashes: keys.split(',') } });"
-    )
-    assert table(release) == {"a.example": [A, B], "*": []}
-    assert set(ids(release)) == {"unknown-host", "unknown-pin"}
-
-
 def test_pins_that_another_file_defines_are_told() -> None:
     release = read("CertificatePinner.Builder().add(DOMAIN_PATTERN, *TRUSTED_CERTIFICATES.toTypedArray()).build()")
     assert set(ids(release)) == {"unknown-host", "unknown-pin"}
     assert release.pins == ()
-
-
-def test_alamofire_names_hosts_whose_keys_are_in_the_bundle() -> None:
-    evaluators = '["a.example": PublicKeysTrustEvaluator(), "b.example": DisabledTrustEvaluator()]'
-    release = read(f"ServerTrustManager(evaluators: {evaluators})")
-    assert [(rule.pattern, rule.pins[0].pin) for rule in release.rules] == [("a.example", None)]
-    assert ids(release) == ["unknown-pin", "not-pinned"]
 
 
 HPKP = f'pin-sha256="{A}"; pin-sha256="{B}"; max-age=5184000; includeSubDomains; report-uri="https://x.example/;y"'
@@ -278,44 +226,6 @@ def test_chromium_names_are_resolved_in_the_pins_file_beside_the_json(tmp_path: 
     assert (pins.format, len(pins.pins)) == ("chromium-pins", 3)
 
 
-def test_curl_is_read_from_scripts_and_by_itself() -> None:
-    script = f"curl -s --pinnedpubkey 'sha256//{A};sha256//{B}' https://a.example/x\n# --pinnedpubkey sha256//{C}\n"
-    release = read(script)
-    assert (release.platform, table(release)) == ("curl", {"a.example": [A, B]})
-    assert {pin.scope for pin in release.rules[0].pins} == {"leaf"}
-    assert ids(release) == ["commented-out-pin"]
-    assert table(read(f"sha256//{A};sha256//{B}")) == {"*": [A, B]}
-    assert table(read(f'pinnedpubkey = "sha256//{A}"\n')) == {"*": [A]}
-    assert read(f"sha256//{A}; sha256//{B}").pins == ()
-    assert "key file" in read("curl --pinnedpubkey key.pem https://a.example").rules[0].pins[0].problem
-
-
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_a_curl_command_over_several_lines_keeps_its_host(end: str) -> None:
-    lines = [
-        "curl https://other.example",
-        "curl -sS \\",
-        f"  --pinnedpubkey 'sha256//{A}' \\",
-        "  https://a.example/v1",
-    ]
-    for shown in (lines, [*lines[:1], "curl https://a.example \\", lines[2].rstrip("\\ "), "curl https://b.example"]):
-        assert table(read(end.join(shown))) == {"a.example": [A]}
-
-
-def test_react_native_ssl_pinning_is_read() -> None:
-    head = "import {fetch as pinned} from 'react-native-ssl-pinning';\n"
-    live = (
-        f"pinned(`https://a.example/v1`, {{ pkPinning: true, sslPinning: {{ certs: ['sha256/{A}', 'sha256/{B}'] }} }})"
-    )
-    release = read(head + live)
-    assert (release.format, release.platform) == ("react-native-source", "okhttp")
-    assert (table(release), ids(release)) == ({"a.example": [A, B]}, [])
-    assert table(read(head + f"const o = {{ sslPinning: {{ certs: ['sha256/{A}'] }} }};\npinned(URL, o)")) == {"*": [A]}
-    named = read(head + "pinned('https://a.example', { sslPinning: { certs: ['prod'] } })")
-    assert (table(named), ids(named)) == ({"a.example": []}, ["unknown-pin"])
-    assert named.rules[0].pins[0].unread
-
-
 def test_a_json_map_gives_hosts_their_pins() -> None:
     for shown in (
         {"a.example": [f"sha256/{A}", B], "*.b.example": f"sha256/{C}"},
@@ -333,26 +243,6 @@ def test_a_json_map_gives_hosts_their_pins() -> None:
 def test_the_names_of_columns_are_no_pins() -> None:
     release = read(f"host,pin\na.example,{A}\na.example,{B}\n")
     assert (table(release), release.findings) == ({"a.example": [A, B]}, ())
-
-
-def test_the_type_of_alamofires_evaluators_is_no_host() -> None:
-    release = read(
-        'let evaluators: [String: ServerTrustEvaluating] = ["a.example": PublicKeysTrustEvaluator()]\n'
-        "let manager = ServerTrustManager(evaluators: evaluators)"
-    )
-    assert ([rule.pattern for rule in release.rules], ids(release)) == (["a.example"], ["unknown-pin"])
-
-
-def test_python_fingerprints_are_of_whole_certificates() -> None:
-    release = read(
-        f's.mount("https://a.example", FingerprintAdapter("{HEX}"))\n\n\n\n'
-        f'HTTPSConnectionPool("b.example", assert_fingerprint="{":".join(HEX[i : i + 2] for i in range(0, 64, 2))}")'
-    )
-    assert {(rule.pattern, rule.subdomains) for rule in release.rules} == {("a.example", False), ("b.example", False)}
-    assert {pin.of for rule in release.rules for pin in rule.pins} == {"certificate"}
-    assert release.pins == (Pin(bytes.fromhex(HEX)),)
-    assert "hostname-unchecked" in ids(release)
-    assert read(HEX, "python").pins == release.pins
 
 
 def test_a_list_may_name_hosts() -> None:
