@@ -96,7 +96,7 @@ def _by_opinion(facts: Facts, onset: Onset) -> Iterator[Case]:
             unlisted.append(f"{platform} {version}".strip())
         for opinion in matching:
             # Each release that was never right has its own reason; the others share theirs.
-            key = opinion.release.name if opinion.kind in ("never", "rejects", "silent") else opinion.kind
+            key = opinion.release.name if opinion.kind in ("never", "rejects", "silent", "lapsed") else opinion.kind
             if opinion not in groups.setdefault(key, []):
                 groups[key].append(opinion)
     for opinions in groups.values():
@@ -155,7 +155,9 @@ def _without_onset(facts: Facts) -> Iterator[Case]:
         if alike and not (kind == "path" and all(_succeeds(counted, opinion) for opinion in alike)):
             yield Case(Cohort(tuple(o.release.name for o in alike)), kind, None, alike)
     for opinion in facts.opinions:
-        if opinion.kind == "silent" or (opinion.kind in ("never", "rejects") and not _succeeds(counted, opinion)):
+        if opinion.kind in ("silent", "lapsed") or (
+            opinion.kind in ("never", "rejects") and not _succeeds(counted, opinion)
+        ):
             yield Case(Cohort((opinion.release.name,)), opinion.kind, None, (opinion,))
 
 

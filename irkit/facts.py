@@ -15,7 +15,7 @@ from irkit.clients import Client, clients
 from irkit.evidence import Capture, Evidence
 from irkit.pins import Release
 from irkit.tally import Tally
-from irkit.trust import Verification, verify
+from irkit.trust import TrustStore, Verification, verify
 
 if TYPE_CHECKING:
     from irkit.failures import Failures
@@ -33,7 +33,8 @@ class Opinion:
 
     Attributes:
         others: What it makes of the other chains that trusted vantages see.
-        given: What it makes of the chain as presented, whatever the roots.
+        given: What devices make of it that have only one of the roots that the chain leads to; or, where it leads to
+            one, what it makes of the chain as presented.
     """
 
     release: Release
@@ -46,13 +47,16 @@ class Opinion:
     def kind(self) -> str:
         """In a word.
 
-        `accepts`; `silent`: no pin stands in the way, though the release has pins; `split`: it accepts one of the
-        chains that are served and refuses another; `path`: the presented chain holds its pin, the path to the roots
-        doesn't; `changed`: no now, yes before; `never`: no and no; `rejects`: no now, before unknown; `unsure`.
+        `accepts`; `lapsed`: its pins ended since it accepted the chain before; `silent`: no pin stands in the way,
+        though the release has pins; `split`: it accepts one of the chains that are served and refuses another; `path`:
+        the presented chain holds its pin, the path to the roots doesn't; `changed`: no now, yes before; `never`: no and
+        no; `rejects`: no now, before unknown; `unsure`.
         """
         answers = {a.answer for a in (self.now, *self.others) if a is not None}
         if {"yes", "no"} <= answers:
             return "split"
+        if self.now is not None and self.now.why == "expired-config" and self.before is not None:
+            return "lapsed" if self.before.answer == "yes" else "silent"
         if self.now is not None and self.now.why in ("no-rule", "expired-config") and self.release.pins:
             return "silent"
         if self._only_elsewhere():
@@ -147,6 +151,10 @@ def establish(evidence: Evidence) -> Facts:
     previous = _previous(evidence, min((onset.earliest for onset in found), default=None), chain)
     host, now, trust = evidence.incident.host, evidence.now, evidence.trust
 
+    verification = None if chain is None or trust is None else verify(chain, trust, at=now, host=host)
+    roots = dict.fromkeys(path[-1] for path in verification.paths) if verification is not None else {}
+    ends = [TrustStore(root.subject or root.sha256, (root,)) for root in roots] if len(roots) > 1 else None
+
     def opinion(release: Release) -> Opinion:
         current = None if chain is None else accepts(release, chain, host=host, at=now, trust=trust)
         before = None
@@ -154,7 +162,7 @@ def establish(evidence: Evidence) -> Facts:
             before = accepts(release, previous.chain, host=host, at=previous.at or now, trust=trust)
         given = None
         if chain is not None and current is not None and current.answer in ("no", "on some devices"):
-            given = accepts(release, chain, host=host, at=now)
+            given = accepts(release, chain, host=host, at=now, trust=ends)
         others = {capture.chain: capture for capture in dissent}
         found = tuple(accepts(release, other, host=host, at=now, trust=trust) for other in others)
         return Opinion(release, current, before, found, given)
@@ -167,7 +175,7 @@ def establish(evidence: Evidence) -> Facts:
         witnesses=witnesses,
         dissent=dissent,
         previous=previous,
-        verification=None if chain is None or trust is None else verify(chain, trust, at=now, host=host),
+        verification=verification,
         opinions=tuple(opinion(release) for release in evidence.releases),
         clients=clients(evidence, _known(evidence, trusted)),
         tally=None if evidence.failures is None else Tally.of(evidence.failures),

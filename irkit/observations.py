@@ -25,7 +25,7 @@ def observe(facts: Facts, case: Case) -> Observations:
     if case.kind not in ("foreign", "trickle"):
         _opinions(facts, case, seen)
         sound = facts.verification is not None and facts.verification.ok
-        judged_by_pins = case.kind not in ("accepts", "silent") and not (case.kind == "told" and sound)
+        judged_by_pins = case.kind not in ("accepts", "silent", "lapsed") and not (case.kind == "told" and sound)
         if judged_by_pins and not (case.kind == "never" and _others_accept(facts, case)):
             _server(facts, case, seen)
     if case.kind in ("never", "rejects"):
@@ -41,7 +41,7 @@ def _failures(facts: Facts, case: Case, seen: Observations) -> None:
         return
     source = f"metrics {failures.source}"
     if onset is None:
-        if case.kind not in ("foreign", "silent", "told", "split", "path"):
+        if case.kind not in ("foreign", "silent", "lapsed", "told", "split", "path"):
             seen.add("no-excess", "No cohort's failures rise above their own baseline in the window.", source)
         return
     count = f"{onset.failures:.0f} of {onset.validations:.0f} validations failed, {onset.excess:.0f} over the baseline"
@@ -83,7 +83,7 @@ def _opinions(facts: Facts, case: Case, seen: Observations) -> None:
             f"The chain as presented holds a pin of {names}; the path to the given roots does not. {_sentence(reason)}"
         )
         seen.add("pin-off-the-path", says, pins)
-    elif case.kind == "silent" and case.onset is None:
+    elif case.kind in ("silent", "lapsed") and (case.onset is None or _broke_at_the_end(case)):
         expired = case.opinions[0].now is not None and case.opinions[0].now.why == "expired-config"
         name = "pins-expired" if expired else "host-not-covered"
         seen.add(name, f"{names} has pins and checks none of them: {_sentence(reason)}", pins)
@@ -93,6 +93,11 @@ def _opinions(facts: Facts, case: Case, seen: Observations) -> None:
     elif case.kind == "rejects":
         says = f"{names} would refuse {now}; no earlier trusted chain is known. {_sentence(reason)}"
         seen.add("rejected-now", says, pins)
+
+
+def _broke_at_the_end(case: Case) -> bool:
+    """Whether the failures are those of a release whose pins ended: they came with that, everywhere."""
+    return case.kind == "lapsed" and not (case.cohort.regions or case.cohort.networks)
 
 
 def _pinned_place(case: Case, seen: Observations, source: str) -> None:

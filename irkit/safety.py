@@ -125,11 +125,13 @@ def _misconfiguration(facts: Facts, case: Case, cause: str) -> Objection | None:
     chain = facts.chain
     pin = None if chain is None else chain.leaf.pin
     check = f"Find out whether the served leaf key {text(pin)} is yours; list it in keys.toml if it is."
-    if case.kind == "silent" and facts.evidence.failures is None:
+    if case.kind in ("silent", "lapsed") and facts.evidence.failures is None:
         return Objection("Its pins check nothing, but whether anything fails is not counted.", "Add [metrics].")
-    if cause == "dual-certificate" or case.kind == "silent":
+    if cause == "dual-certificate" or case.kind in ("silent", "lapsed"):
         keys = (pin, *(capture.chain.leaf.pin for capture in facts.dissent))
-        shipped = {key for opinion in case.opinions if case.kind == "silent" for key in opinion.release.pins}
+        shipped = {
+            key for opinion in case.opinions if case.kind in ("silent", "lapsed") for key in opinion.release.pins
+        }
         shipped -= {key for key in shipped if facts.status(key)}
         if chain is not None and all(facts.owners(key) or key in shipped for key in keys):
             return None
@@ -192,6 +194,8 @@ def _not_a_pin_failure(facts: Facts, case: Case, cause: str) -> Objection | None
                 "No vantage got a certificate, yet clients go on connecting: the vantages are cut off.", check
             )
         return None
+    if cause == "captive-portal" and (facts.verification is None or not facts.verification.ok):
+        return Objection("No trusted capture shows that the server itself has a certificate for the host.", check)
     if cause == "captive-portal" and not case.foreign:
         return Objection("No client's chain shows a sign-in page.", check)
     if cause == "clock-wrong" and not any(clock_off(facts, client) for client in case.told):

@@ -260,9 +260,11 @@ def okhttp(pin: str) -> Callable[[World], Evidence]:
         digits = world.leaf.certificate.pin.digest.hex() if world.leaf.certificate.pin else ""
         import base64 as b
 
+        at = next(i for i in range(10, 40) if base64[i].lower() != base64[i + 1].lower())
+
         text = {
             "hex": digits, "base64 of hex": b.b64encode(digits.encode()).decode(),
-            "cut": base64[:-6], "swapped": base64[:10] + base64[11] + base64[10] + base64[12:],
+            "cut": base64[:-6], "swapped": base64[:at] + base64[at + 1] + base64[at] + base64[at + 2 :],
         }.get(pin, pin)  # fmt: skip
         raw = f'CertificatePinner.Builder().add("{HOST}", "sha256/{text}").build()'.encode()
         bad = load_release_bytes(raw, name="Pins.kt", platform="okhttp", app="shop-android", version="4.3.0",
