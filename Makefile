@@ -1,6 +1,6 @@
 # `make demo` and `make test` do all the set-up themselves: a Python from 3.11 on and make are enough to start.
 
-.PHONY: help demo test tools lint types pythons tests lab bench bench-verdict lock clean
+.PHONY: help demo test tools lint types pythons tests lab bench bench-onset bench-verdict lock clean
 
 help:
 	@echo "make demo   install irkit and rehearse an interception, in about a minute"
@@ -8,6 +8,7 @@ help:
 	@echo "make test   install what the tests need, then lint, types and all tests, on every supported Python found"
 	@echo "make bench  run the benchmarks"
 	@echo "make bench-verdict  judge 2,000 generated incidents and say how often that is right"
+	@echo "make bench-onset   how well onsets are dated and shapes named, in a seeded study"
 	@echo "make lock   take the newest versions of all dependencies into requirements.lock"
 	@echo "make clean  remove everything that make has made"
 
@@ -40,11 +41,16 @@ tests:
 bench: .venv/test.stamp
 	@for script in benchmarks/*.py; do echo "== $$script"; .venv/bin/python "$$script" || exit 1; done
 
+# Beside ruptures, which nothing else here needs.
+bench-onset: .venv/test.stamp
+	@sh .ci/install bench
+	.venv/bin/python benchmarks/onset.py
+
 bench-verdict: .venv/test.stamp
 	.venv/bin/python benchmarks/verdict.py --count 2000
 
 lock: .venv/bin/uv
-	.venv/bin/uv pip compile --quiet --upgrade --universal --all-extras --group test --python-version 3.11 \
+	.venv/bin/uv pip compile --quiet --upgrade --universal --all-extras --group test --group bench --python-version 3.11 \
 		--generate-hashes --no-annotate --custom-compile-command "make lock" pyproject.toml -o requirements.lock
 	@! grep -nE "://|--(extra-)?index|--find-links" requirements.lock  # it says what, never from where
 

@@ -58,12 +58,12 @@ class Change:
     score: float
 
 
-def dispersion(failures: Floats, validations: Floats) -> float:
+def dispersion(failures: Floats, validations: Floats, *, bursts: bool = False) -> float:
     """How much more than Poisson neighbouring bins differ; at least 1.
 
     Neighbours are compared, so that a step spoils one pair only: single bins by a trimmed mean of chi-squares (the
     lower 90 % of a chi-square with one degree of freedom hold 0.561 of its mean), longer bins, for noise that lasts, by
-    the median (0.455).
+    the median (0.455), or where bursts may recur, so that half of the neighbours differ, by the third decile (0.148).
     """
     read = validations > 0
     k, n = failures[read], validations[read]
@@ -79,7 +79,7 @@ def dispersion(failures: Floats, validations: Floats) -> float:
             chi = np.sort(chi[both > 0])
             found.append(float(chi[: int(len(chi) * 0.9)].sum() / (max(len(chi), 1) * 0.561)))
         else:
-            found.append(float(np.median(chi) / 0.455))
+            found.append(float(np.quantile(chi, 0.3) / 0.1485 if bursts else np.median(chi) / 0.455))
     return max(found)
 
 
@@ -140,7 +140,7 @@ def change(failures: Floats, validations: Floats, threshold: float = THRESHOLD) 
         threshold: The least score.
     """
     k, n = _known(failures, validations)
-    spread = dispersion(k, n)
+    spread = dispersion(k, n, bursts=True)
     found = episode(k, n, spread)
     if found is None or found.score < threshold / 2:
         return None
@@ -217,7 +217,8 @@ def _shaped(k: Floats, n: Floats, found: Episode, spread: float) -> Change:
         outside[begin:first] = False  # the rise's foot is no baseline
         low = float((k[outside].sum() + 0.5) / (n[outside].sum() + 1))
         early, late = _when_ramp((k[:last], n[:last]), low, begin, full, spread)
-        shape: Shape = "drift" if begin <= size * 0.1 and full - begin >= size * 0.5 else "ramp"
+        # A slow rise is seen to begin late: its foot is hardly above the baseline.
+        shape: Shape = "drift" if begin <= size * 0.2 and full - begin >= size * 0.5 else "ramp"
         return Change(begin, early, late, last if last < size else None, shape, low, found.score)
     short = last < size and last - at <= max(120, size // 8)
     return Change(at, earliest, latest, last if last < size else None, "blip" if short else "step", base, found.score)
