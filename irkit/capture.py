@@ -214,9 +214,7 @@ def _ask(
         if maximum != "TLSv1.3":
             raise InputError("ML-DSA needs TLS 1.3", "leave maximum= out")
         minimum = maximum
-    name = endpoint.host if server_name is SNI.HOST else server_name
-    if isinstance(name, str):  # RFC 6066, section 3: no addresses, no dot at the end
-        name = None if Endpoint(name, port).is_address else a_label(name.rstrip("."))
+    name = _name_to_send(endpoint, server_name)
     offer = Offer(name, _VERSIONS[minimum], _VERSIONS[maximum], key_type, alpn)
     return _Ask(
         host=endpoint,
@@ -230,6 +228,16 @@ def _ask(
         max_bytes=max_bytes,
         max_certificates=max_certificates,
     )
+
+
+def _name_to_send(host: Endpoint, server_name: str | SNI | None) -> str | None:
+    """The SNI; an address is none, and there is no dot at its end (RFC 6066, section 3)."""
+    if not host.is_address:
+        a_label(host.host)  # the resolver would say less of a name that is none
+    name = host.host if server_name is SNI.HOST else server_name
+    if not isinstance(name, str) or Endpoint(name, host.port).is_address:
+        return None
+    return a_label(name.rstrip("."))
 
 
 def _targets(ask: _Ask, connect: str | None) -> list[Endpoint]:

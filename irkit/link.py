@@ -17,6 +17,7 @@ from irkit.errors import CaptureError, InputError
 __all__ = ["Endpoint", "Link", "a_label", "dial", "resolve"]
 
 _NAME_HINT = "check the name and the resolver, or name an address with connect="
+_DEVIATIONS = frozenset("ßς\u200c\u200d")  # Unicode Technical Standard #46, section 4: deviation characters
 _SLOW_HINT = "give a longer deadline, or check the path to the host"
 
 
@@ -67,8 +68,14 @@ def a_label(name: str) -> str:
     """A name as protocols carry it: ASCII, international names as A-labels (RFC 5890).
 
     Raises:
-        InputError: It has no such form.
+        InputError: It has no such form, or two: IDNA 2003 and 2008 read some letters as different names.
     """
+    if _DEVIATIONS & set(name):  # asking for fass.de instead of faß.de would be asking another host
+        labels = (x if x.isascii() else "xn--" + x.lower().encode("punycode").decode() for x in name.split("."))
+        raise InputError(
+            f"{render.text(name, 100)} is one name to old programs and another to new ones",
+            f"give its A-label: {render.text('.'.join(labels), 100)}",
+        )
     try:
         found = name if name.isascii() else name.encode("idna").decode()
     except UnicodeError:

@@ -221,6 +221,7 @@ BAD_CALLS: list[dict[str, Any]] = [
     {"starttls": "gopher"}, {"key_type": "dsa"}, {"minimum": "SSLv3"}, {"minimum": "TLSv1.3", "maximum": "TLSv1.2"},
     {"host": "a.test:443"}, {"host": "https://a.test/"}, {"host": "me@a.test"}, {"alpn": ("",)}, {"alpn": ("é",)},
     {"max_bytes": 0}, {"max_certificates": 0}, {"server_name": "a b"}, {"server_name": ""}, {"server_name": "x\r\ny"},
+    {"host": "fa\xdf.test"}, {"host": "a\u200db.test", "server_name": None},
 ]  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from zoo import EC, RSA, context, ders, local, resolving, within
 from irkit.capture import capture, capture_all
 from irkit.chain import CaptureFailure, Chain
 from irkit.errors import CaptureError, InputError
-from irkit.link import Endpoint
+from irkit.link import Endpoint, a_label
 
 
 def test_a_refusal_and_a_name_without_address_are_failures(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,3 +91,10 @@ def test_addresses_beyond_the_limit_are_said(monkeypatch: pytest.MonkeyPatch) ->
     assert reasons == ["refused the connection"] * 64 + ["not asked: of the 100 addresses, the first 64 are"] * 36
     with pytest.raises(CaptureError):
         capture("many.test", 1, deadline=5)
+
+
+def test_a_name_that_two_standards_read_differently_is_not_guessed() -> None:
+    with pytest.raises(InputError) as raised:
+        a_label("fa\xdf.de")
+    assert raised.value.hint == "give its A-label: xn--fa-hia.de"
+    assert a_label("m\xfcller.de") == "xn--mller-kva.de"
