@@ -300,13 +300,16 @@ def table(
     """An HTML table with header cells, a caption and MathJax kept away; rows past `limit` are counted, not shown."""
     kept = list(rows)
     more = len(kept) - limit
-    head = "".join(f'<th scope="col">{html(name)}</th>' for name in headers)
+    # A cell over nothing named is no header; axe-core: empty-table-header.
+    head = "".join(f'<th scope="col">{html(name)}</th>' if str(name) else "<td></td>" for name in headers)
     body = "".join("<tr>" + "".join(_cell(cell) for cell in row) + "</tr>" for row in kept[:limit])
     if more > 0:
         body += f'<tr><td colspan="{len(headers)}">and {more} more rows</td></tr>'
     title = f"<caption>{html(caption)}</caption>" if caption else ""
     return Markup(
-        f'<div class="wide"><table class="irkit tex2jax_ignore mathjax_ignore">{title}<thead><tr>{head}</tr></thead>'
+        # What scrolls can be scrolled with the keyboard; axe-core: scrollable-region-focusable.
+        f'<div class="wide" tabindex="0" role="group" aria-label="{_attribute(plain(html(caption)) or "Table", 120)}">'
+        f'<table class="irkit tex2jax_ignore mathjax_ignore">{title}<thead><tr>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
 

@@ -83,6 +83,7 @@ def check_html(made: str) -> None:
     assert set(seen.tags) <= allowed
     assert {name for name, _ in seen.attributes} <= {
         "alt", "aria-hidden", "aria-label", "class", "colspan", "href", "id", "role", "scope", "src",
+        "tabindex",
     }  # fmt: skip
     assert all(value and value.startswith("data:image/png") for name, value in seen.attributes if name == "src")
     assert all(value and re.fullmatch(r"#[a-z]+", value) for name, value in seen.attributes if name == "href")
