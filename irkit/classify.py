@@ -29,10 +29,10 @@ THRESHOLD = 0.8
 
 # Each source that could not be had makes every odd a little less telling.
 _RELEVANT = ("metrics", "history", "inventory", "client chains", "releases", "capture")
-_DULLING = 0.08
+_DULLING = 0.04
 
 # What is left to chance however much speaks for a verdict: evidence can be wrong in ways that no weight foresees.
-_DOUBT = 0.02
+_DOUBT = 0.01
 
 _HYPOTHESES: Mapping[str, str] = {**CAUSES, "none": "none"}
 _OF: Mapping[str, tuple[str, ...]] = {

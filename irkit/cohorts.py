@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from irkit.clients import Client
-from irkit.facts import Facts, Opinion
+from irkit.facts import Facts, Opinion, clock_off
 from irkit.tally import Tally
 from irkit.verdict import Cohort
 
@@ -52,7 +52,9 @@ def cases(facts: Facts) -> tuple[Case, ...]:
             _place(found, client, trickle=_everyday(found, client, reported))
     for client in facts.clients:
         if not client.stranger and client.kind != "pin":
-            _listen(found, client)
+            # That one client distrusts a chain which is the owner's and valid now is no incident of its own.
+            sound = facts.verification is not None and facts.verification.ok and not clock_off(facts, client)
+            _listen(found, client, alone=not sound)
     if not found:
         quiet = facts.evidence.failures is not None
         kinds = {opinion.kind for opinion in facts.opinions}
@@ -203,7 +205,7 @@ def _place(found: list[Case], client: Client, *, trickle: bool) -> None:
     found.append(Case(cohort, kind, foreign=(client,)))
 
 
-def _listen(found: list[Case], client: Client) -> None:
+def _listen(found: list[Case], client: Client, *, alone: bool) -> None:
     """Puts what a client of the owner's own chain says beside the case that it belongs to, or makes one for it."""
     for i, case in enumerate(found):
         if case.kind not in ("foreign", "trickle", "told") and _fits(case.cohort, client):
@@ -214,7 +216,8 @@ def _listen(found: list[Case], client: Client) -> None:
         if case.kind == "told" and case.cohort == cohort:
             found[i] = replace(case, told=(*case.told, client))
             return
-    found.append(Case(cohort, "told", told=(client,)))
+    if alone:
+        found.append(Case(cohort, "told", told=(client,)))
 
 
 def _cohort_of(client: Client) -> Cohort:

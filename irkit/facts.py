@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from irkit.failures import Failures
     from irkit.onset import Onset
 
-__all__ = ["OWNED", "Facts", "Opinion", "establish"]
+__all__ = ["OWNED", "Facts", "Opinion", "clock_off", "establish", "issuer_key", "root_key"]
 
 # The inventory's words for a key that the owner means to serve.
 OWNED = frozenset({"active", "next", "backup"})
@@ -221,6 +221,17 @@ def _previous(evidence: Evidence, onset: datetime | None, chain: Chain | None) -
         return None
     # With no onset to go by, what differs from now is what went before.
     return next((c for c in reversed(past) if c.chain != chain), past[-1] if past else None)
+
+
+def clock_off(facts: Facts, client: Client) -> bool:
+    """Whether a client's own date explains that it refuses a chain which verifies now."""
+    if facts.verification is None or not facts.verification.ok or client.stranger:
+        return False
+    if client.kind in ("expired", "not-yet-valid"):
+        return True
+    leaf = client.chain.leaf if len(client.chain) else None
+    began, ended = (leaf.not_before, leaf.not_after) if leaf is not None else (None, None)
+    return bool(client.kind == "trust" and client.at and began and ended and not began <= client.at <= ended)
 
 
 def issuer_key(verification: Verification | None) -> Pin | None:

@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from irkit.cohorts import Case
-from irkit.facts import OWNED, Facts, issuer_key, root_key
+from irkit.facts import OWNED, Facts, clock_off, issuer_key, root_key
 from irkit.observations import entries, explain
 from irkit.render import text
-from irkit.testimony import clock_off, passing
+from irkit.testimony import passing
 from irkit.trust import verify
 
 __all__ = ["Objection", "objection"]

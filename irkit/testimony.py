@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from irkit.clients import Client
 from irkit.cohorts import Case
-from irkit.facts import Facts
+from irkit.facts import Facts, clock_off
 from irkit.notes import Observations, short
 from irkit.render import text
 
-__all__ = ["clock_off", "passing", "testimony"]
+__all__ = ["passing", "testimony"]
 
 NOTED = 8  # groups of clients that get a sentence each
 
@@ -79,14 +79,3 @@ def _told(facts: Facts, case: Case, seen: Observations) -> None:
         seen.add(
             "clients-distrust", f"{count} clients say that they don't trust the chain, pins aside.", rest[0].source
         )
-
-
-def clock_off(facts: Facts, client: Client) -> bool:
-    """Whether a client's own date explains that it refuses a chain which verifies now."""
-    if facts.verification is None or not facts.verification.ok or client.stranger:
-        return False
-    if client.kind in ("expired", "not-yet-valid"):
-        return True
-    leaf = client.chain.leaf if len(client.chain) else None
-    began, ended = (leaf.not_before, leaf.not_after) if leaf is not None else (None, None)
-    return bool(client.kind == "trust" and client.at and began and ended and not began <= client.at <= ended)

@@ -45,7 +45,9 @@ WEIGHTS: Mapping[str, Mapping[str, float]] = MappingProxyType(
         "edges-differ-all-known": {"rollout-in-progress": 7, "origin-replaced": -4},
         # A certificate for other names than the host: servers do that by mistake, attackers have no use for it.
         "name-mismatch": {"wrong-certificate-served": 6, "rotation": -5, "origin-replaced": -1},
-        "chain-shortened": {"incomplete-chain": 8, "intermediate-rotated": -4, "trust-path-changed": -2},
+        # What is no longer sent was pinned: with or without a path, the pin is gone.
+        "chain-shortened": {"incomplete-chain": 8, "chain-untrusted": -5, "intermediate-rotated": -4,
+                            "trust-path-changed": -2},
         # What is no longer sent was nobody's pin: devices lack the path, whatever their pins.
         "chain-shortened-unpinned": {"chain-untrusted": 5, "incomplete-chain": 1, "rotation": -2},
         "own-chain-untrusted": {"chain-untrusted": 6, "origin-replaced": -2, "rotation": -3},
@@ -84,7 +86,7 @@ WEIGHTS: Mapping[str, Mapping[str, float]] = MappingProxyType(
         "trickle-as-before": {"none": 12},
         # The client says that its trust in the chain failed, and the chain is the owner's and valid.
         "clients-clock-off": {"clock-wrong": 7},
-        "clients-distrust": {"chain-untrusted": 4, "rotation": -1},
+        "clients-distrust": {"chain-untrusted": 1.5},
         "client-chain-known": {"none": 0.0},
         # --- the failures
         "no-excess": {"none": 5},
