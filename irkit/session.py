@@ -104,7 +104,8 @@ def pinned_session(release: Release | Strategy, *, metrics: PinMetrics | None = 
 
     The pins are held, by the rules of the release's platform, against the path that OpenSSL verified, root included.
     Only `yes` and `unpinned` pass; where it is `unknown` or depends on a device, the connection is refused.
-    Plain http:// is refused too: a redirect to it would be a way round the pins.
+    Plain http:// is refused too: a redirect to it would be a way round the pins. So is verify=False, for then there is
+    no verified path.
 
     Args:
         release: The pins; `load_release` reads them, `irkit.strategy` makes them.
@@ -162,6 +163,11 @@ class _PinnedAdapter(HTTPAdapter):
             manager.pool_classes_by_scheme = {**manager.pool_classes_by_scheme, "https": pinned}
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        if not kwargs.get("verify", args[2] if len(args) > 2 else True):
+            raise PinError(
+                f"verify=False for {text(request.url, 200)}: pins are held against a verified path only",
+                "give a file with the roots that are meant, as verify='roots.pem'",
+            )
         try:
             return super().send(request, *args, **kwargs)
         except requests.exceptions.ConnectionError as error:

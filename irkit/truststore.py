@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import struct
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from irkit.errors import InputError
 __all__ = ["TrustStore", "load_trust", "mozilla"]
 
 SIZE = 64 << 20  # bytes of one file
+_PKCS7_DATA = bytes.fromhex("06092a864886f70d010701")  # what a PKCS #12 file begins with (RFC 7292, section 4)
 _CERTIFICATE = re.compile(r"\.(pem|crt|cer|der|[0-9]+)\Z", re.IGNORECASE)  # android has 5ed36f99.0
 
 
@@ -50,24 +52,25 @@ def mozilla() -> TrustStore:
     return TrustStore("mozilla", tuple(Certificate.from_der(der) for der in ders))
 
 
-def load_trust(path: str | Path, name: str = "") -> TrustStore:
+def load_trust(path: str | Path, name: str = "", *, password: str | None = None) -> TrustStore:
     """Reads a trust store from a file or a folder.
 
-    A file holds PEM certificates, one DER certificate, a Java keystore (JKS), or PKCS #12 with no password or with
-    Java's default, `changeit`. Of a folder, files that end as certificates do are read (.pem .crt .cer .der, and .0 as
-    Android names them), each PEM or DER.
+    A file holds PEM certificates, one DER certificate, a Java keystore (JKS), or PKCS #12. Of a folder, files that end
+    as certificates do are read (.pem .crt .cer .der, and .0 as Android names them), each PEM or DER.
 
     Args:
         path: The file or folder.
         name: What to call the store; default: the path.
+        password: Of a keystore. By default PKCS #12 is opened without one and with Java's `changeit`, and a JKS, which
+            is not encrypted, is read as it is; with a password its digest is checked.
 
     Raises:
-        InputError: It can't be read, or holds no certificate.
+        InputError: It can't be read, holds no certificate, or has another password.
     """
     source = Path(path)
     try:
         files = sorted(f for f in source.iterdir() if _CERTIFICATE.search(f.name)) if source.is_dir() else [source]
-        ders = [der for file in files for der in _certificates(file)]
+        ders = [der for file in files for der in _certificates(file, password)]
     except OSError as error:
         raise InputError(
             f"can't read {render.text(path)}: {error.strerror}", "name a file or folder of roots"
@@ -77,28 +80,32 @@ def load_trust(path: str | Path, name: str = "") -> TrustStore:
     return TrustStore(name or str(path), tuple(Certificate.from_der(der) for der in dict.fromkeys(ders)))
 
 
-def _certificates(file: Path) -> list[bytes]:
+def _certificates(file: Path, password: str | None) -> list[bytes]:
     with file.open("rb") as stream:
         data = stream.read(SIZE + 1)
     if len(data) > SIZE:
         raise InputError(f"{render.text(file)} is too large for a trust store", "split it")
     if data.startswith(b"\xfe\xed\xfe\xed"):
-        return list(_jks(data, file))
+        return list(_jks(data, file, password))
     if ders := pem_blocks(data.decode("latin-1")):
         return ders
     if Certificate(data).x509 is not None:
         return [data]
-    if data.startswith(b"\x30") and (ders := _pkcs12(data)):
+    if data.startswith(b"\x30") and (ders := _pkcs12(data, password)):
         return ders
+    if _PKCS7_DATA in data[:64]:
+        raise InputError(
+            f"{render.text(file)} is PKCS #12 that does not open, or holds no certificate", "give its password"
+        )
     raise InputError(
         f"{render.text(file)} holds no certificate", "roots are PEM, DER, JKS or PKCS #12; move other files elsewhere"
     )
 
 
-def _pkcs12(data: bytes) -> list[bytes]:
+def _pkcs12(data: bytes, given: str | None) -> list[bytes]:
     from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
 
-    for password in (None, b"changeit", b""):
+    for password in (None, b"changeit", b"") if given is None else (given.encode(),):
         try:
             content = pkcs12.load_pkcs12(data, password)
         except Exception:  # noqa: BLE001, S112 - not PKCS #12 or another password: the caller says that nothing was found
@@ -107,7 +114,7 @@ def _pkcs12(data: bytes) -> list[bytes]:
     return []
 
 
-def _jks(data: bytes, file: Path) -> Iterator[bytes]:
+def _jks(data: bytes, file: Path, password: str | None) -> Iterator[bytes]:
     """The trusted certificates of a JKS file.
 
     The format is that of `sun.security.provider.JavaKeyStore`; no library that is still looked after reads it.
@@ -134,6 +141,10 @@ def _jks(data: bytes, file: Path) -> Iterator[bytes]:
         raise broken from None
     if len(data) - pos != 20:  # a digest keyed by the password ends the file
         raise broken
+    if password is not None:
+        keyed = password.encode("utf-16-be") + b"Mighty Aphrodite" + data[:pos]
+        if hashlib.sha1(keyed, usedforsecurity=False).digest() != data[pos:]:
+            raise InputError(f"{render.text(file)} has another password, or was changed", "give its own password")
 
 
 def _jks_part(data: bytes, pos: int, length: str) -> tuple[bytes, int]:

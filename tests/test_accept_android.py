@@ -29,7 +29,7 @@ from pinned import (
 from irkit.accept import accepts
 from irkit.certificate import Certificate
 from irkit.pins.grammar import read_pin
-from irkit.pins.release import Anchor, ConfiguredPin, HostRule, Platform, Release
+from irkit.pins.release import Anchor, ConfiguredPin, HostRule, PinFinding, Platform, Release
 from irkit.trust import mozilla
 
 
@@ -121,9 +121,18 @@ def test_an_anchor_with_override_pins_decides_on_the_device() -> None:
     assert answer(release("android", OTHER, anchors=(Anchor("user"),)), CHAIN, trust=STORE) == ("no", "pin")
 
 
-def test_debug_overrides_don_t_count() -> None:
+def test_debug_overrides_count_in_a_debuggable_app_only() -> None:
     pins = replace(release("android", OTHER), debug_anchors=(Anchor("user", override_pins=True),))
     assert answer(pins, CHAIN, trust=STORE) == ("no", "pin")
+    debuggable = replace(pins, findings=(PinFinding("debuggable", "warning", "the app is debuggable"),))
+    found = accepts(debuggable, CHAIN, host=HOST, at=AT, trust=STORE)
+    assert (found.answer, found.why) == ("on some devices", "override")
+    assert found.devices == (("anchor in user", "unpinned"), ("another anchor", "no"))
+    kept = replace(debuggable, debug_anchors=(Anchor("user"),))
+    assert answer(kept, CHAIN, trust=STORE) == ("no", "pin")
+    own = replace(debuggable, debug_anchors=(Anchor("@raw/charles", override_pins=True),))
+    assert answer(own, CHAIN, trust=mozilla()) == ("unknown", "unconfirmed")
+    assert answer(replace(own, findings=()), CHAIN, trust=mozilla()) == ("no", "trust")
 
 
 def test_an_app_with_roots_of_its_own_is_not_judged_by_others() -> None:

@@ -17,7 +17,9 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
+from forge import root
 
+from irkit.accept import accepts
 from irkit.errors import InputError, MissingExtraError
 from irkit.pins import Anchor, Release, load_release, load_release_bytes, package
 
@@ -234,6 +236,19 @@ def test_a_debuggable_app_is_told_and_a_refused_pin_is_still_refused(tmp_path: P
     release = read(apk(manifest=manifest, nsc=NSC.replace(B, "short")), tmp_path)
     assert "debuggable" in ids(release)
     assert release.rejected
+
+
+def test_debug_overrides_of_a_debuggable_apk_decide_on_the_device(tmp_path: Path) -> None:
+    debug = '<debug-overrides><trust-anchors><certificates src="user"/></trust-anchors></debug-overrides>'
+    nsc = NSC.replace("</network-security-config>", f"{debug}</network-security-config>")
+    chain = root().issue("a.example").chain
+    answers = []
+    for flag in ("true", "false"):
+        manifest = MANIFEST.replace('debuggable="false"', f'debuggable="{flag}"')
+        release = read(apk(manifest=manifest, nsc=nsc), tmp_path)
+        assert release.debug_anchors == (Anchor("user", override_pins=True),)
+        answers.append(accepts(release, chain, host=release.rules[0].pattern).why)
+    assert answers == ["override", "pin"]
 
 
 @pytest.mark.parametrize("fmt", [plistlib.FMT_XML, plistlib.FMT_BINARY])

@@ -168,10 +168,24 @@ def test_the_check_holds_through_a_connect_proxy(tls_server: Serve, session: Mak
 
 def test_an_appended_genuine_ca_certificate_convinces_nobody(tls_server: Serve, session: Make) -> None:
     evil = replace(root("Evil", days=3650).issue("localhost", days=3650), above=(CA.x509, ROOT.x509))
-    refused = session(release(CA.certificate.pin, ROOT.certificate.pin))
-    refused.verify = False  # as a debug build does it
-    with pytest.raises(PinError):
-        refused.get(f"https://localhost:{tls_server(evil).port}/", timeout=10)
+    url = f"https://localhost:{tls_server(evil).port}/"
+    with pytest.raises(requests.exceptions.SSLError):
+        session(release(CA.certificate.pin, ROOT.certificate.pin)).get(url, timeout=10)
+
+
+def test_verification_can_t_be_switched_off(tls_server: Serve, session: Make, proxy: ConnectProxy) -> None:
+    server = tls_server(LEAF)
+    url = f"https://localhost:{server.port}/"
+    with pytest.raises(PinError, match="verify=False"):
+        session(release(LEAF.certificate.pin)).get(url, timeout=10, verify=False)
+    for pins in (release(LEAF.certificate.pin), release(OTHER, pattern="api.example.com")):
+        debug = session(pins)
+        debug.verify = False  # as a debug build does it
+        for proxies in ({}, {"https": proxy.url}):
+            with pytest.raises(PinError, match="verified path") as caught:
+                debug.get(url, timeout=10, proxies=proxies)
+            assert "roots" in caught.value.hint
+    assert (server.connections, proxy.asked) == (0, [])
 
 
 def test_verification_comes_first(tls_server: Serve, session: Make) -> None:

@@ -265,6 +265,26 @@ def test_java_s_keystores_load(tmp_path: Path, kind: str, tool: Callable[..., st
         cwd=tmp_path, check=True, capture_output=True,
     )  # fmt: skip
     assert load_trust(tmp_path / "trust").roots == (ROOT.certificate,)
+    assert load_trust(tmp_path / "trust", password="changeit").roots == (ROOT.certificate,)
+    with pytest.raises(InputError, match=r"another password|does not open"):
+        load_trust(tmp_path / "trust", password="other")
+
+
+@pytest.mark.parametrize("kind", ["JKS", "PKCS12"])
+def test_a_keystore_with_a_password_of_its_own_opens_with_it(
+    tmp_path: Path, kind: str, tool: Callable[..., str]
+) -> None:
+    (tmp_path / "root.pem").write_text(ROOT.certificate.pem())
+    subprocess.run(
+        [tool("keytool"), "-importcert", "-noprompt", "-storetype", kind, "-storepass", "own secret", "-alias", "own",
+         "-file", "root.pem", "-keystore", "trust"],
+        cwd=tmp_path, check=True, capture_output=True,
+    )  # fmt: skip
+    assert load_trust(tmp_path / "trust", password="own secret").roots == (ROOT.certificate,)
+    if kind == "PKCS12":
+        with pytest.raises(InputError, match="does not open") as caught:
+            load_trust(tmp_path / "trust")
+        assert "password" in caught.value.hint
 
 
 @pytest.mark.parametrize(

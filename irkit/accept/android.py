@@ -6,6 +6,7 @@ Conscrypt's `TrustManagerImpl`, TrustKit-Android's `PinningTrustManager`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Literal
@@ -13,7 +14,7 @@ from typing import Literal
 from irkit.accept.value import Acceptance, Answer, Path, Question, across, judge_pins, let_through, no, on_paths
 from irkit.pins.cover import android_rule
 from irkit.pins.grammar import android_expiry, read_pin
-from irkit.pins.release import ConfiguredPin, HostRule
+from irkit.pins.release import Anchor, ConfiguredPin, HostRule
 from irkit.render import text
 
 __all__ = ["android", "refused_pin", "trustkit_android"]
@@ -85,7 +86,7 @@ def _judged(question: Question, rule: HostRule | None) -> Acceptance:
 
     def judge(path: Path) -> Acceptance:
         judged = judge_pins(path, rule.pins, rule, java=True)
-        return _overridden(judged, rule) if judged.answer == "no" else judged
+        return _overridden(judged, (*rule.anchors, *_debug(question))) if judged.answer == "no" else judged
 
     pinned = replace(on_paths(question, verification, judge), rule=rule)
     if pinned.why in ("trust", "host"):
@@ -95,9 +96,15 @@ def _judged(question: Question, rule: HostRule | None) -> Acceptance:
     return _while_in_force(question, rule, pinned)
 
 
-def _overridden(judged: Acceptance, rule: HostRule) -> Acceptance:
+def _debug(question: Question) -> tuple[Anchor, ...]:
+    """The anchors of debug-overrides, which a debuggable app has besides those of every rule."""
+    debuggable = any(finding.id == "debuggable" for finding in question.release.findings)
+    return question.release.debug_anchors if debuggable else ()
+
+
+def _overridden(judged: Acceptance, anchors: Sequence[Anchor]) -> Acceptance:
     """A refusal, where anchors may skip the pins: which store a path's anchor is in, the given roots don't say."""
-    sources = ", ".join(text(anchor.src, 60) for anchor in rule.anchors if anchor.override_pins)
+    sources = ", ".join(dict.fromkeys(text(anchor.src, 60) for anchor in anchors if anchor.override_pins))
     if not sources:
         return judged
     reason = f"overridePins: a device where the path ends at a certificate of {sources} skips the pins"
@@ -147,7 +154,7 @@ def _ended(day: date, at: datetime, tz: tzinfo | None) -> bool | None:
 
 def _foreign_roots(question: Question, judged: Acceptance, rule: HostRule | None) -> Acceptance:
     """An app that trusts only roots it ships is not refuted by a store that lacks them."""
-    anchors = () if rule is None else rule.anchors
+    anchors = (*(() if rule is None else rule.anchors), *_debug(question))
     shipped = [text(anchor.src, 60) for anchor in anchors if anchor.src.startswith("@")]
     if judged.why != "trust" or question.trust is None or not shipped:
         return judged
