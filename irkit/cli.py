@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
 import sys
 from collections.abc import Sequence
 
@@ -125,9 +126,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     try:
         code: int = arguments.handler(arguments)
+        sys.stdout.flush()
     except IrkitError as error:
         _complain(error)
         return error.exit_code
+    except BrokenPipeError:  # who read it has seen enough, as `head` does; what is left would fail again at the exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 3  # 0 would be a verdict
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("irkit"):
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -146,6 +147,18 @@ def test_capture_offers_what_the_library_can(tls_server: Callable[..., Any], cap
         assert line in shown
     assert main(["capture", "127.0.0.1:1", "--all"]) == 3
     assert "refused the connection" in capsys.readouterr().err
+
+
+def test_a_reader_that_leaves_early_sees_no_traceback(tls_server: Callable[..., Any]) -> None:
+    import forge
+
+    address = tls_server(forge.root().issue("localhost")).address
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "irkit.cli", "capture", address]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (3, "")
 
 
 @pytest.mark.parametrize(
