@@ -7,6 +7,7 @@ server does wrong (an alert, a wrong key, silence) is said of its chain, or is t
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -21,7 +22,7 @@ from irkit.flight import Flight
 from irkit.handshake import shake_hands
 from irkit.hello import KEY_TYPES, Offer, ShortHandshake
 from irkit.link import Endpoint, Link, a_label, dial, resolve
-from irkit.possession import check_possession
+from irkit.possession import Possession, check_possession
 from irkit.proxy import Proxy
 from irkit.starttls import check_protocol, start_tls
 
@@ -115,6 +116,8 @@ def capture(
         share = (ask.deadline - time.monotonic()) / (len(targets) - number)
         found = _capture_one(ask, target, time.monotonic() + share)
         if isinstance(found, Chain):
+            if not failures:
+                return found
             earlier = tuple(attempt for failure in failures for attempt in failure.attempts)
             return Chain(found.certificates, replace(found.obtained, attempts=earlier + found.obtained.attempts))
         failures.append(found)
@@ -254,12 +257,7 @@ def _capture_one(ask: _Ask, target: Endpoint, deadline: float) -> Chain | Captur
     where += f" through {ask.proxy}" if ask.proxy else ""
     attempts: list[Attempt] = []
     hint = ""
-    older = replace(ask.offer, maximum=0x0303)
-    ways: list[tuple[str, Offer]] = [] if ask.short else [("handshake", ask.offer)]
-    ways.append(("hello", ask.offer))
-    if ask.offer.minimum <= 0x0303 < ask.offer.maximum:
-        ways.append(("hello", older))
-    for how, offer in ways:
+    for how, offer in _ways(ask):
         label = f"{how} up to {iana.PROTOCOLS[offer.maximum]}"
         try:
             with _open(ask, target, deadline) as link:
@@ -280,6 +278,15 @@ def _capture_one(ask: _Ask, target: Endpoint, deadline: float) -> Chain | Captur
             break
     reason = attempts[0].reason
     return CaptureFailure(where, reason, tuple(attempts), at, hint or _hint(reason), ask.vantage)
+
+
+def _ways(ask: _Ask) -> Iterator[tuple[str, Offer]]:
+    """What to try, and what to offer in it, in order."""
+    if not ask.short:
+        yield "handshake", ask.offer
+    yield "hello", ask.offer
+    if ask.offer.minimum <= 0x0303 < ask.offer.maximum:
+        yield "hello", replace(ask.offer, maximum=0x0303)
 
 
 def _hint(reason: str) -> str:
@@ -343,12 +350,11 @@ def _chain(
     """The chain with everything that is known of how it was obtained."""
     assert flight.certificates is not None
     assert flight.hello is not None
-    possession, why = check_possession(flight.certificates[0], flight.signed)
     findings = list(flight.findings)
-    if done:
-        possession = "proven"  # the server's Finished rests on its key
-    elif why:
-        findings.append(f"possession of the leaf's key is {possession}: {why}")
+    possession: Possession = "proven"  # a handshake completes only after OpenSSL has checked what the server signed
+    if not done:
+        possession, why = check_possession(flight.certificates[0], flight.signed)
+        findings += [f"possession of the leaf's key is {possession}: {why}"] if why else []
     if flight.client_certificate_asked:
         findings.append("the server asked for a client certificate")
     obtained = Obtained(

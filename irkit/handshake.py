@@ -133,7 +133,7 @@ def shake_hands(
             if not failure:
                 completed, failure = _step(connection, data)
             flight.feed(data)
-            if not failure:
+            if not failure and not completed:
                 _flush(connection, flight, link)
             if completed or (failure and flight.over):
                 break
@@ -147,9 +147,10 @@ def shake_hands(
     except CaptureError as error:
         failure, hint = failure or f"the server {error.message}", error.hint
     if completed:
-        with contextlib.suppress(SSL.Error, CaptureError):
+        with contextlib.suppress(SSL.Error):
             connection.shutdown()
-            _flush(connection, flight, link)
+        with contextlib.suppress(CaptureError):
+            _flush(connection, flight, link)  # Finished and the farewell at once: a call less to the system
     elif flight.alert:
         failure = f"the server sent the alert {flight.alert}"
     elif flight.problem and flight.received and "no key for" not in flight.problem:  # the key is OpenSSL's to give
