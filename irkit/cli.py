@@ -34,7 +34,16 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"irkit {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _triage(commands)
-    from irkit import capture_command, completion, doctor, drill, health_command, incident_command, metrics_command
+    from irkit import (
+        capture_command,
+        completion,
+        doctor,
+        drill,
+        health_command,
+        incident_command,
+        metrics_command,
+        rundiff,
+    )
     from irkit.pins import command as pins
 
     drill.register(commands)
@@ -42,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
     capture_command.register(commands)
     incident_command.register(commands)
     health_command.register(commands)
+    rundiff.register(commands)
     metrics_command.register(commands)
     pins.register(commands)
     completion.register(commands, parser)

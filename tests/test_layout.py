@@ -51,7 +51,7 @@ ORDER = [
     "notebook", "lineup", "summary", "trend", "plots", "exhibits", "report", "resume", "run", "doctor",
     "incident_command",
     "metrics_command",
-    "health", "healthrun", "health_command", "drill", "desk", "widgets", "workbench",
+    "health", "healthrun", "health_command", "rundiff", "drill", "desk", "widgets", "workbench",
     "completion", "cli",
 ]
 # fmt: on
