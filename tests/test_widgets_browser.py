@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from jupyter_server import BROWSERS, browser, jupyter, open_notebook, run_all
+from test_notebook_browser import hostile_incident, watch
 
 from irkit.drill import prepare
 from irkit.files import workbench_file
@@ -93,3 +94,55 @@ def test_a_mitm_on_live_servers_is_cancelled_run_again_filtered_and_judged(
                 arg=before, timeout=DONE,
             )  # fmt: skip
             picture(page, "filtered")
+
+
+def tab_to(page: Page, name: str, back: bool = False) -> None:
+    """Presses Tab until the element with this text or label has the focus."""
+    focused = """() => {
+        const e = document.activeElement;
+        const label = e.labels && e.labels[0] ? e.labels[0].textContent : '';
+        return (label || e.textContent || '').trim();
+    }"""
+    seen = []
+    for _ in range(120):
+        seen.append(page.evaluate(focused)[:30])
+        if seen[-1] == name:
+            return
+        page.keyboard.press("Shift+Tab" if back else "Tab")
+    raise AssertionError(f"the keyboard does not reach {name}, only {seen}")
+
+
+def test_the_keyboard_alone_takes_a_hostile_incident_to_its_verdict_and_nothing_of_it_runs(
+    tmp_path: Path, tool: Callable[..., str]
+) -> None:
+    copy_notebook(tmp_path)
+    hostile_incident(tmp_path)
+    with jupyter(tmp_path) as lab, browser(tool(*BROWSERS)) as page:
+        asked, said = watch(page)
+        open_notebook(page, lab, "triage.ipynb")
+        page.locator(".jp-Notebook").focus()
+        cells = page.locator(".jp-Notebook-cell").count()
+        for _ in range(cells - 1):
+            page.keyboard.press("Shift+Enter")
+        page.keyboard.press("Control+Enter")  # Shift+Enter would add a cell below the last
+        page.get_by_role("button", name="Run all steps").wait_for(timeout=DONE)
+        busy = "() => ![...document.querySelectorAll('.jp-InputPrompt')].some(p => p.textContent.includes('*'))"
+        page.wait_for_function(busy)
+        tab_to(page, "Run all steps", back=True)
+        page.keyboard.press("Space")
+        page.wait_for_selector("h1 .badge", timeout=DONE)
+        assert "MITM" in page.locator("h1 .badge").inner_text()
+        tab_to(page, "region")
+        page.keyboard.press("e")  # a list goes to the entry that begins with what is typed: eu-west
+        chosen = (
+            "() => [...document.querySelectorAll('select')].some(s => s.selectedOptions[0]?.text.startsWith('eu-'))"
+        )
+        page.wait_for_function(chosen)
+        page.wait_for_timeout(1000)  # MathJax, if anything set it off
+        assert page.evaluate("typeof window.pwned") == "undefined"
+        outputs = page.locator(".jp-OutputArea-output")
+        assert outputs.locator("mjx-container, .MathJax, script, img[src='x']").count() == 0
+        assert "<script>window.pwned=1</script>" in "\n".join(outputs.all_inner_texts())
+        assert [url for url in asked if not url.startswith((lab.url, "data:", "blob:"))] == []
+        assert not [line for line in said if "pwned" in line]
+        picture(page, "hostile")
