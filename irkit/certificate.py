@@ -30,15 +30,15 @@ class Pin:
     """The hash of a certificate's SubjectPublicKeyInfo (RFC 7469, section 2.4).
 
     Attributes:
-        digest: 32 bytes for SHA-256, 20 for the SHA-1 that OkHttp still reads.
-        algorithm: `sha256` or `sha1`.
+        digest: 32 bytes for SHA-256, 20 for the SHA-1 that OkHttp still reads, 16 for the MD5 that urllib3 does.
+        algorithm: `sha256`, `sha1` or `md5`.
     """
 
     digest: bytes
-    algorithm: Literal["sha256", "sha1"] = "sha256"
+    algorithm: Literal["sha256", "sha1", "md5"] = "sha256"
 
     def __post_init__(self) -> None:
-        wanted = 32 if self.algorithm == "sha256" else 20
+        wanted = {"sha256": 32, "sha1": 20, "md5": 16}[self.algorithm]
         if len(self.digest) != wanted:
             raise InputError(
                 f"a {self.algorithm} pin has {wanted} bytes, not {len(self.digest)}",

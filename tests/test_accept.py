@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,6 +25,8 @@ from pinned import (
     pin_of,
     release,
 )
+from urllib3.exceptions import SSLError
+from urllib3.util.ssl_ import assert_fingerprint
 
 from irkit.accept import accepts
 from irkit.chain import Chain, Obtained
@@ -112,6 +115,23 @@ def test_a_certificate_for_another_name_is_told_apart(platform: Platform) -> Non
 def test_python_s_fingerprint_switches_the_check_of_names_off() -> None:
     other = CA.issue("www.example.com")
     assert answer(release("python", pin_of(other.certificate, "python")), other.chain, trust=STORE) == ("yes", "pin")
+
+
+@pytest.mark.parametrize("algorithm", ["md5", "sha1", "sha256"])
+@pytest.mark.parametrize("colons", [False, True])
+def test_a_fingerprint_of_any_length_is_compared_as_urllib3_does(algorithm: str, colons: bool) -> None:
+    for certificate in (LEAF.certificate, CA.certificate):
+        digits = hashlib.new(algorithm, certificate.der, usedforsecurity=False).hexdigest()
+        written = ":".join(digits[i : i + 2] for i in range(0, len(digits), 2)).upper() if colons else digits
+        shipped = load_release_bytes(f'assert_fingerprint="{written}"'.encode(), name="x")
+        try:
+            assert_fingerprint(LEAF.certificate.der, written)
+        except SSLError:
+            taken = "no"
+        else:
+            taken = "yes"
+        assert answer(shipped, CHAIN, trust=STORE)[0] == taken
+        assert (taken == "yes") is (certificate == LEAF.certificate)
 
 
 def test_the_root_counts_once_the_path_is_built() -> None:
@@ -239,7 +259,6 @@ def test_a_star_that_the_file_itself_writes_is_no_wildcard(format_: str, written
         ("okhttp-source", 'CertificatePinner.Builder().add("api.example.com", BuildConfig.PIN_A, BuildConfig.PIN_B)'),
         ("trustkit-source", 'kTSKPinnedDomains: ["api.example.com": [kTSKPublicKeyHashes: [Pins.a, Pins.b]]]'),
         ("alamofire-source", 'ServerTrustManager(evaluators: ["api.example.com": PublicKeysTrustEvaluator()])'),
-        ("python", 'assert_fingerprint="d41d8cd98f00b204e9800998ecf8427e"'),
         ("curl", "curl --pinnedpubkey keys/edge.pem https://api.example.com/"),
     ],
 )

@@ -59,7 +59,7 @@ CASES: dict[str, tuple[str, dict[Platform, str]]] = {
     "a fingerprint": (HEX, {"python": "good"}),
     "a fingerprint with colons": (":".join(HEX[i : i + 2] for i in range(0, 64, 2)).upper(), {"python": "good"}),
     "a fingerprint of SHA-1": ("0123456789abcdef0123456789abcdef01234567", {"python": "good"}),
-    "a fingerprint of MD5": ("0123456789abcdef" * 2, {"python": "never"}),
+    "a fingerprint of MD5": ("0123456789abcdef" * 2, {"python": "good"}),
     "a fingerprint of another length": (HEX[:-2], {"python": "never"}),
     "a fingerprint that is not hex": ("z" * 64, {"python": "never"}),
 }

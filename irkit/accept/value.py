@@ -169,7 +169,7 @@ def _digests(der: bytes, java: bool) -> _Digests:
     return {
         (of, algorithm): hashlib.new(algorithm, data, usedforsecurity=False).digest()
         for of, data in hashed.items()
-        for algorithm in ("sha256", "sha1")
+        for algorithm in ("sha256", "sha1", "md5")
     }
 
 

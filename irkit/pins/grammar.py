@@ -136,7 +136,7 @@ def _fingerprint(value: str) -> Pin | bytes:
     except ValueError:
         raise _RefusedError("is not hex") from None
     if len(digest) == 16:
-        raise ValueError("is an MD5 fingerprint, which irkit does not compare")
+        return Pin(digest, "md5")
     return Pin(digest, "sha1") if len(digest) == 20 else digest
 
 

@@ -19,8 +19,8 @@ Platform = Literal[
     "android", "okhttp", "ios", "trustkit-ios", "trustkit-android", "hpkp", "chromium", "curl", "python", "list"
 ]
 PLATFORMS: tuple[Platform, ...] = get_args(Platform)
-# How the problem of a pin ends that the file names and does not hold, or that irkit can't compare.
-_UNREAD = ("in this file", "in the app's bundle", ".pins file", "which irkit does not compare")
+# How the problem of a pin ends that the file names and does not hold.
+_UNREAD = ("in this file", "in the app's bundle", ".pins file")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class ConfiguredPin:
 
     @property
     def unread(self) -> bool:
-        """Whether the pin may be a good one that the file does not show: defined elsewhere, or of a kind not read."""
+        """Whether the pin may be a good one that the file does not show: defined elsewhere."""
         return self.pin is None and self.problem.endswith(_UNREAD)
 
 
