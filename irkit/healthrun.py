@@ -44,12 +44,14 @@ class HealthRun:
         broken: Entries that can't be used, as results already.
         folder: Where it leaves its files; None when it leaves none.
         started: Aware UTC.
+        watched: Whether `health` watches it, and so says when it is whole.
     """
 
     incidents: tuple[Incident, ...]
     broken: tuple[HostHealth, ...]
     folder: Path | None
     started: datetime
+    watched: bool = False
 
     def say(self, line: str) -> None:
         """Tells whoever waits what is being done."""
@@ -128,7 +130,7 @@ def open_health(hosts: str | Path, *, out: str | Path = "", folder: str | Path =
     started = datetime.now(UTC).replace(microsecond=0)
     incidents, broken = load_hosts(hosts, now=started)
     if folder:
-        return HealthRun(incidents, broken, Path(folder), started)
+        return HealthRun(incidents, broken, Path(folder), started, watched=True)
     run = HealthRun(incidents, broken, _make(Path(out), started) if out else None, started)
     content = _write(run, (), "incomplete", None)
     if run.folder is not None:
@@ -199,11 +201,23 @@ def _days(days: float | None) -> str:
 
 
 def finish_health(run: HealthRun, results: Sequence[HostHealth]) -> Path | None:
-    """Writes report.html and result.json, still as incomplete: whoever watches the run says when it is whole."""
+    """Writes report.html and result.json; a run that nobody watches is whole with that."""
     if run.folder is None:
         return None
-    finished = datetime.now(UTC).replace(microsecond=0)
-    return _report(run.folder, _write(run, results, "incomplete", finished), "")
+    content = _write(run, results, "incomplete", datetime.now(UTC).replace(microsecond=0))
+    shown = _report(run.folder, content, "")
+    if not run.watched:
+        _complete(run.folder, content)
+    return shown
+
+
+def _complete(folder: Path, content: dict[str, Any]) -> None:
+    """Says that a run is whole, last of all in the index."""
+    out = folder.parent.parent
+    content["status"] = "complete"
+    write_atomically(out / "irkit.prom", textfile(_results(content), finished=datetime.now(UTC)))
+    write_atomically(folder / "result.json", json.dumps(content, indent=1) + "\n")
+    write_atomically(out / "index.html", _index(out))
 
 
 def _write(run: HealthRun, results: Sequence[HostHealth], status: str, finished: datetime | None) -> dict[str, Any]:
@@ -250,7 +264,7 @@ def health(hosts: str | Path, *, out: str | Path = "health", deadline: float = 3
         content: dict[str, Any] = json.loads((run.folder / "result.json").read_text(encoding="utf-8"))
         if content["finished"] is None:
             raise RunError("the notebook ended before its last cell", "open pin_health.ipynb to see where")
-        content["status"] = "complete"
+        _complete(run.folder, content)
     except IrkitError as error:
         failed = error
         content = _write(run, (), "incomplete", datetime.now(UTC).replace(microsecond=0))
@@ -258,10 +272,8 @@ def health(hosts: str | Path, *, out: str | Path = "health", deadline: float = 3
         content["hosts"] = [*map(document, run.broken), *(json.loads(file.read_text()) for file in done)]
         content["error"] = error.message
         _report(run.folder, content, str(error))
-    else:
-        write_atomically(out / "irkit.prom", textfile(_results(content), finished=datetime.now(UTC)))
-    write_atomically(run.folder / "result.json", json.dumps(content, indent=1) + "\n")
-    write_atomically(out / "index.html", _index(out))
+        write_atomically(run.folder / "result.json", json.dumps(content, indent=1) + "\n")
+        write_atomically(out / "index.html", _index(out))
     return HealthOutcome(run.folder, content, failed)
 
 
