@@ -57,6 +57,14 @@ def test_a_mistyped_file_is_not_taken_for_a_host(name: str, tmp_path: Path, monk
         run(name, "--backup", B)
 
 
+def test_a_host_that_trustkit_refuses_gets_the_other_syntaxes(
+    chain_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(chain_file, "--host", "api.internal", "--backup", B) == 0
+    shown = [line[3:] for line in capsys.readouterr().out.splitlines() if line.startswith("== ")]
+    assert shown == [syntax for syntax in SYNTAXES if syntax != "trustkit-ios"]
+
+
 def test_one_syntax_is_printed_bare_so_that_it_can_be_redirected(
     chain_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

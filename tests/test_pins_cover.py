@@ -7,7 +7,7 @@ from pinned import AT, CHAIN, OTHER, SECOND, answer, release
 
 from irkit.accept import accepts
 from irkit.pins import check
-from irkit.pins.cover import pattern_problem, rules_for
+from irkit.pins.cover import pattern_problem, rules_for, why_not
 from irkit.pins.release import PLATFORMS, Platform, Release
 
 PATTERNS = (
@@ -51,6 +51,27 @@ def test_a_pattern_that_is_said_to_match_no_host_matches_none(platform: Platform
         one = shipped(platform, pattern, library, subdomains=True)
         if pattern_problem(one, pattern):
             assert not any(rules_for(one, host) for host in HOSTS), pattern
+
+
+@pytest.mark.parametrize(
+    ("platform", "pattern", "library", "host", "says"),
+    [
+        ("okhttp", "**.example.com", "okhttp 3.13.1", "api.example.com", "before OkHttp 4.3"),
+        ("okhttp", "*.example.com", "", "a.b.example.com", "exactly one label"),
+        ("okhttp", "*.example.com", "", "example.com", "not example.com itself"),
+        ("android", "example.com.", "", "example.com", "without a dot at its end"),
+        ("android", "*.example.com", "", "api.example.com", "no wildcards"),
+        ("android", "example.com", "", "api.example.com", "does not include its subdomains"),
+        ("trustkit-ios", "Example.com", "", "example.com", "as they are written"),
+        ("ios", "exmaple.com", "", "example.com", "a typing mistake?"),
+    ],
+)
+def test_a_host_that_is_nearly_covered_is_told_why_not(
+    platform: Platform, pattern: str, library: str, host: str, says: str
+) -> None:
+    one = release(platform, OTHER, SECOND, pattern=pattern, library=library)
+    assert rules_for(one, host) == ()
+    assert says in why_not(one, host)
 
 
 def test_a_plain_lists_double_star_covers_any_depth() -> None:

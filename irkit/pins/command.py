@@ -19,6 +19,7 @@ from irkit.pins.check import check
 from irkit.pins.keys import load_inventory
 from irkit.pins.load import load_release
 from irkit.pins.release import PLATFORMS, PinFinding, Release
+from irkit.pins.suffix import is_suffix, no_registry
 from irkit.pins.write import SYNTAXES, new_backup, pins_as
 from irkit.render import text, text_table
 
@@ -131,7 +132,7 @@ def _show(arguments: argparse.Namespace) -> int:
     backup = None if arguments.backup is None else _backup(arguments.backup)
     if isinstance(pins, tuple) and backup is not None:
         pins = [pin for pin in pins if pin != backup]
-    chosen = arguments.syntax or [name for name in SYNTAXES if _possible(name, arguments)]
+    chosen = arguments.syntax or [name for name in SYNTAXES if _possible(name, host, arguments)]
     shown = {
         syntax: pins_as(
             pins, host=host, backup=backup, syntax=syntax, scope=arguments.scope, subdomains=arguments.subdomains,
@@ -148,8 +149,10 @@ def _show(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _possible(syntax: str, arguments: argparse.Namespace) -> bool:
+def _possible(syntax: str, host: str, arguments: argparse.Namespace) -> bool:
     """Whether a syntax can say what is asked; it is left out of "all" where not."""
+    if syntax == "trustkit-ios":
+        return not no_registry(host) and not (arguments.subdomains and is_suffix(host))
     return not (syntax == "ios" and arguments.expires) and not (syntax == "curl" and arguments.scope == "ca")
 
 

@@ -123,6 +123,9 @@ def why_not(release: Release, host: str) -> str:
     for rule, name in zip(release.rules, names, strict=True):
         bare = name.lstrip("*").lstrip(".")
         shown = text(rule.pattern, 80)
+        near = bare == host or (bool(bare) and host.endswith(f".{bare}"))
+        if near and (problem := pattern_problem(release, rule.pattern)):
+            return f"{shown} matches no host: {problem}"
         if name == host:
             return f"{shown} is compared as written, and the host is asked for as {text(host, 80)}"
         if name.startswith("*.") and host == bare:
@@ -134,8 +137,8 @@ def why_not(release: Release, host: str) -> str:
                 return f"{shown} covers exactly one label"
             if not rule.subdomains:
                 return f"{shown} does not include its subdomains"
-    near = difflib.get_close_matches(host, names, 1, 0.8)
-    return f"{text(near[0], 80)} is near it: a typing mistake?" if near else ""
+    alike = difflib.get_close_matches(host, names, 1, 0.8)
+    return f"{text(alike[0], 80)} is near it: a typing mistake?" if alike else ""
 
 
 def pattern_problem(release: Release, pattern: str) -> str:
