@@ -251,7 +251,7 @@ def _clients(incident: Incident) -> Iterable[Check]:
     for source in incident.observed:
         what = f"client chain {text(source.file, 120)}"
         try:
-            chain = load_chain(incident.path(source.file))
+            chain = load_chain(incident.path(source.file), host=incident.host)
         except IrkitError as error:
             yield Check(what, "weaker", error.message, error.hint, (CAPTURE, CLASSIFY))
         else:

@@ -272,7 +272,7 @@ def look(
         IrkitError: The file or the address can't be used.
     """
     if vantage.file:
-        chain = load_chain(incident.path(vantage.file))
+        chain = load_chain(incident.path(vantage.file), host=incident.host)
         obtained = replace(chain.obtained, where=vantage.file, at=vantage.at or chain.obtained.at)
         return (Chain(chain.certificates, obtained),)
     return capture_all(
@@ -289,7 +289,7 @@ def look(
 
 
 def _observed(incident: Incident, source: ObservedSource) -> Observed:
-    read = load_chain(incident.path(source.file))
+    read = load_chain(incident.path(source.file), host=incident.host)
     chain = Chain(read.certificates, replace(read.obtained, where=source.file))
     return Observed(chain, source.file, source.at or chain.obtained.at, source.release, source.network, source.region)
 

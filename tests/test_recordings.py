@@ -235,6 +235,22 @@ def test_a_browser_s_network_log_holds_what_it_was_presented(tool: Callable[...,
     assert abs(chain.obtained.at.timestamp() - log.stat().st_mtime) < 300
 
 
+def test_a_host_picks_its_chain_of_a_recording_with_several() -> None:
+    events = [
+        {"type": 7, "time": "1000", "params": {"host": host, "certificates": [c.pem() for c in chain]}}
+        for host, chain in (("a.test", EC.chain), ("b.test", RSA.chain), ("a.test", EC.chain))
+    ]
+    constants = {"logEventTypes": {"CERT_VERIFIER_JOB": 7}, "timeTickOffset": AT * 1000}
+    log = json.dumps({"constants": constants, "events": [5, {"type": 7}, *events]}).encode()
+    chain = load_chain_bytes(log, host="b.test")
+    assert (chain, chain.obtained.host) == (RSA.chain, "b.test")
+    assert chain.obtained.at is not None
+    assert chain.obtained.at.timestamp() == AT + 1
+    assert load_chain_bytes(log, host="a.test") == EC.chain
+    with pytest.raises(InputError, match=r"2 different chains, of a\.test, b\.test"):
+        load_chain_bytes(log)
+
+
 def test_a_har_says_that_it_holds_no_certificates() -> None:
     with pytest.raises(InputError, match="a HAR, which holds no certificates") as raised:
         load_chain_bytes(json.dumps({"log": {"version": "1.2", "entries": []}}).encode())
