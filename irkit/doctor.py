@@ -166,6 +166,8 @@ def examine(incident: Incident | str | Path, *, deadline: float = PATIENCE) -> t
 def _safely(ask: Callable[[], Iterable[Check]]) -> list[Check]:
     try:
         return list(ask())
+    except IrkitError as error:
+        return [Check("a thing the incident names", "weaker", error.message, error.hint)]
     except Exception as error:  # noqa: BLE001 - one check that fails must not hide the others
         said = f"{type(error).__name__}: {text(error, 200)}"
         return [Check("a check of irkit itself", "weaker", said, "report it")]
@@ -278,8 +280,8 @@ def _pins(evidence: Evidence) -> Iterable[Check]:
 
 def _history(incident: Incident) -> Iterable[Check]:
     folder = incident.path(incident.history)
-    past = read_history(folder, incident.host, incident.port)
-    if past.captures:
+    past = read_history(folder, incident.host, incident.port) if folder.is_dir() else None
+    if past is not None and past.captures:
         yield Check("history", "ok", f"{len(past.captures)} earlier captures")
     else:
         said = f"no earlier capture in {text(folder)}: what was served before is not known"

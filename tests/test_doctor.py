@@ -109,6 +109,8 @@ def test_what_does_not_answer_or_parse_weakens_the_steps_that_need_it(tmp_path: 
     assert "2. Capture" in found(checks, "client chain").weakens
     assert weak
     assert "refused" in found(checks, "vantage office").says
+    assert "no earlier capture" in found(checks, "history").says
+    assert [check for check in checks if check.what.startswith("a check of irkit")] == []
     shown = str(describe(checks))
     assert "Weaker than they could be: 1. Scope, 2. Capture, 3. Compare, 4. Classify." in shown
 
