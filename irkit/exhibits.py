@@ -29,6 +29,7 @@ from irkit.summary import interval, percent
 from irkit.verdict import Cohort, Verdict
 
 if TYPE_CHECKING:
+    from irkit.failures import Failures
     from irkit.plots import Picture
 
 __all__ = ["captures", "comparison", "missing", "picture_of", "scope"]
@@ -62,6 +63,7 @@ def scope(evidence: Evidence, verdict: Verdict | None = None) -> Markup:
     parts.append(_cohorts(verdict))
     parts.append(picture_of(lambda plots: plots.failure_ratio(evidence, verdict)))
     parts.append(_changes(evidence))
+    parts.append(_explanations(failures, verdict))
     for name in failures.roles:
         counted = failures.by(name)
         if len(counted) > 1:
@@ -95,6 +97,27 @@ def _cohorts(verdict: Verdict | None) -> Markup:
         rows.append((cohort.name, counts, percent(cohort.share), _began(cohort), shape or "unknown", judged.verdict))
     headers = ("who", "failed", "share of all traffic", "since", "shape", "verdict")
     return table(headers, rows, "Cohorts: failures that belong together, the gravest first")
+
+
+def _explanations(failures: Failures, verdict: Verdict | None) -> Markup:
+    """Which labels explain what failed since the onset, ranked; those that only seem to are named as such."""
+    since = verdict.onset if verdict is not None else None
+    if since is None or not failures.start < since < failures.end:
+        return Markup()
+    from irkit.scope import scope as ranked
+
+    rows = [
+        (
+            "; ".join(", ".join(value or "(no value)" for value in cohort.values()) for cohort in one.cohorts[:6])
+            + (f" and {len(one.cohorts) - 6} more" if len(one.cohorts) > 6 else ""),
+            " and ".join(one.roles), percent(one.share), percent(one.ratio), percent(one.outside),
+            "yes" if one.explains and not one.through
+            else f"only through {' and '.join(one.through)}" if one.through else "no",
+        )
+        for one in ranked(failures, since=since)[:8]
+    ]  # fmt: skip
+    headers = ("smallest set", "by", "share of the excess", "ratio inside", "ratio outside", "explains it")
+    return details("Which labels explain the failures since then", table(headers, rows)) if rows else Markup()
 
 
 def _changes(evidence: Evidence) -> Markup:

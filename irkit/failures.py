@@ -125,7 +125,7 @@ class Failures:
         """The last bin's end, aware UTC."""
         return self.start + len(self.times) * self.step
 
-    def _role(self, name: str) -> str:
+    def role(self, name: str) -> str:
         """A role by its own or its label's name."""
         for role in self.roles:
             if name in (role, getattr(self.labels, role)):
@@ -143,7 +143,7 @@ class Failures:
         """
         if not self.cohorts:
             return self
-        wanted = {self._role(name): {value} if isinstance(value, str) else set(value) for name, value in roles.items()}
+        wanted = {self.role(name): {value} if isinstance(value, str) else set(value) for name, value in roles.items()}
         keep = [i for i, cohort in enumerate(self.cohorts) if all(cohort[r] in v for r, v in wanted.items())]
         return replace(
             self,
@@ -176,7 +176,7 @@ class Failures:
         """
         import pandas as pd
 
-        names = [self._role(name) for name in roles]
+        names = [self.role(name) for name in roles]
         sums: dict[tuple[str, ...], list[float]] = {} if names else {("all",): [0.0, 0.0]}
         for i, cohort in enumerate(self.cohorts):
             both = sums.setdefault(tuple(cohort[name] for name in names) or ("all",), [0.0, 0.0])

@@ -108,7 +108,7 @@ def load_failures(
         metric: Series of other metrics are left out, where the file names metrics.
         labels: What the roles' labels are called.
         matchers: Series that have such a label with another value are left out.
-        kind: What the values are, see `query_failures`; what the file says, else `counter`.
+        kind: What the values are, see `query_failures`, where the file does not say it; else `counter`.
         success: The results that are no failure; what the file says, else `success`.
         source: What to call the source; the path when left out.
 
@@ -139,7 +139,7 @@ def load_failures(
     findings += left_out
     grid = _grid(chosen, head, (start, end), step, what)
     return count(
-        chosen, host=host, grid=grid, labels=labels, kind=kind or head.get("kind") or "counter",
+        chosen, host=host, grid=grid, labels=labels, kind=head.get("kind") or kind or "counter",
         success=tuple(success if success is not None else head.get("success", SUCCESS)),
         query=str(head.get("query", "")), raw=data, findings=findings, source=name,
     )  # fmt: skip

@@ -11,12 +11,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Unpack
 from urllib.parse import quote as quote_path
 
-from irkit.counters import Kind, Series, merge
+from irkit.counters import TARGET, Grid, Kind, Series, merge
 from irkit.errors import MetricsError, MissingExtraError
-from irkit.failures import SUCCESS, Failures, Labels, count, nearest
+from irkit.failures import ROLES, SUCCESS, Failures, Labels, count, nearest
 from irkit.incident import Annotation
 from irkit.metricfile import METRIC, STEP, entry, grid_of, load_failures, window_of
-from irkit.promql import Matcher, Selector, chunks, duration, matchers_of
+from irkit.promql import Matcher, Selector, chunks, duration, matchers_of, summed_increases
 from irkit.render import text
 from irkit.servermetrics import ServerChanges, changes_of, in_order, noted, selectors, server_entry
 from irkit.transport import Access, Transport
@@ -34,6 +34,9 @@ __all__ = [
 
 DEADLINE = 30.0  # seconds for everything one call asks
 MAX_BYTES = 256 * 2**20
+MOST_SERIES = 10_000  # that are fetched as they are, and of
+MOST_RAW = 5_000_000  # series x steps; more are summed by Prometheus
+MOST_SUMMED = 4_000_000  # series x steps of one sum: Prometheus holds several such, and refuses 50 million
 
 
 def query_failures(
@@ -55,7 +58,8 @@ def query_failures(
 ) -> Failures:
     """Failed and all pin validations of a host from Prometheus, per cohort and bin.
 
-    Raw counters are fetched and differenced here, per series, before anything is summed (see `irkit.counters`).
+    Raw counters are fetched and differenced here, per series, before anything is summed (see `irkit.counters`). Of so
+    many series that this would take gigabytes, Prometheus sums the increases of each step, in parts.
 
     Args:
         source: The base URL of a Prometheus or of what speaks its API (Thanos, Mimir, VictoriaMetrics).
@@ -85,13 +89,21 @@ def query_failures(
     client = _Client(source, deadline, max_bytes, access)
     answers: list[list[Series]] = []
     entries = []
+    parts = chunks(grid.start - (grid.lead - 1) * grid.step, grid.end, grid.step)
+    many = client.count(selector, grid) if kind == "counter" else 0
+    if many > MOST_SERIES or many * (grid.bins + grid.lead) > MOST_RAW:
+        kept = [labels.domain, labels.result, *(getattr(labels, role) for role in ROLES)]
+        query, kind = summed_increases(selector, step, kept, TARGET), "gauge"
+        parts = chunks(grid.start + grid.step, grid.end, grid.step, max(1, MOST_SUMMED // many))
     reading = {"kind": kind, "success": list(success)}
-    for first, last in chunks(grid.start - (grid.lead - 1) * grid.step, grid.end, grid.step):
+    for first, last in parts:
         answers.append(client.range(query, first, last, grid.step))
         entries.append(entry(query, (first, last), grid, reading, client.transport.body))
     series = merge(answers)
     if not any(item.times.size for item in series):
         raise _nothing(client, selector, labels, host, (began, ended))
+    if kind == "gauge" and many:
+        client.transport.findings.append(f"{many:,} series: Prometheus summed the increases of each step by cohort")
     return count(
         series, host=host, grid=grid, labels=labels, kind=kind, success=success, query=query,
         raw=b"[" + b",\n".join(entries) + b"]\n", findings=client.transport.findings, source=source,
@@ -229,6 +241,12 @@ class _Client:
             params={"deny_partial_response": "1"},  # VictoriaMetrics fails then instead of leaving out
         )
         return found
+
+    def count(self, selector: Selector, grid: Grid) -> int:
+        """How many series there are at the most, at ten times of the window."""
+        apart = max(grid.step, (grid.end - grid.start) // 10)
+        found = self.range(f"count({selector})", grid.start + grid.step, grid.end, apart)
+        return int(max((float(item.values.max()) for item in found if item.values.size), default=0))
 
     def samples(self, query: str, at: datetime) -> list[Series]:
         """The raw samples of a range selector, each at the time it was taken."""

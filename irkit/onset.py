@@ -16,7 +16,7 @@ from irkit.changepoint import RISE, THRESHOLD, Change, Episode, Shape, change, d
 from irkit.errors import InputError
 from irkit.failures import ROLES, Failures
 
-__all__ = ["Onset", "Shape", "onset", "onsets"]
+__all__ = ["Onset", "Shape", "beyond", "onset", "onsets"]
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -158,6 +158,16 @@ def onsets(failures: Failures) -> tuple[Onset, ...]:
         if one is not None:
             found.append(one)
     return tuple(sorted(found, key=lambda one: -one.excess))
+
+
+def beyond(failures: Failures, inside: Bools) -> tuple[Floats, Floats, Floats]:
+    """Failures, validations and expected failures of each cohort in some bins; the other bins are the baseline.
+
+    Where all bins are chosen nothing is expected.
+    """
+    cells = _Cells.of(failures)
+    k, n = cells.k[:, inside].sum(axis=1), cells.n[:, inside].sum(axis=1)
+    return k, n, np.zeros_like(k) if inside.all() else cells.expected(inside)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,7 +7,7 @@ always anchored; names outside [a-zA-Z_:][a-zA-Z0-9_:]* are quoted inside the br
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
@@ -15,7 +15,17 @@ from typing import Literal
 from irkit.errors import InputError
 from irkit.render import text
 
-__all__ = ["POINTS", "Matcher", "Selector", "chunks", "duration", "matchers_of", "quote"]
+__all__ = [
+    "POINTS",
+    "Matcher",
+    "Selector",
+    "chunks",
+    "duration",
+    "label_name",
+    "matchers_of",
+    "quote",
+    "summed_increases",
+]
 
 POINTS = 11_000  # a query_range with more steps than this is refused, see web/api/v1/api.go
 
@@ -66,8 +76,7 @@ class Matcher:
         return cls(label, "|".join(re.escape(value) for value in values), "=~")
 
     def __str__(self) -> str:
-        name = self.label if _LABEL.match(self.label) else quote(self.label)
-        return f"{name}{self.op}{quote(self.value)}"
+        return f"{label_name(self.label)}{self.op}{quote(self.value)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +99,29 @@ class Selector:
         short of a step, because before Prometheus 3 both of its edges count.
         """
         return f"last_over_time({self}[{duration(step - timedelta(milliseconds=1))}])"
+
+
+def label_name(name: str) -> str:
+    """A label's name, quoted where it has to be."""
+    return name if _LABEL.match(name) else quote(name)
+
+
+def summed_increases(selector: Selector, step: timedelta, by: Sequence[str], target: Sequence[str]) -> str:
+    """What all series together counted in each step, by some labels: the increase of each before it is summed.
+
+    As `irkit.counters` counts: what fell began anew and counts in full; so does a series that is new at a target that
+    was read before. `increase()` would lose first values and smear over its window.
+
+    Args:
+        selector: Of counters.
+        step: Of the evaluations; a counter's last value is looked for ten steps back.
+        by: The labels to keep.
+        target: The labels that say who was read.
+    """
+    now = selector.last_in(step)
+    back = f"last_over_time({selector}[{duration(10 * step - timedelta(milliseconds=1))}] offset {duration(step)})"
+    kept, who = (", ".join(map(label_name, names)) for names in (by, target))
+    return f"sum by ({kept}) (({now} - {back} >= 0) or ({now} and on ({who}) {back}))"
 
 
 def matchers_of(conditions: Mapping[str, str | Collection[str]]) -> tuple[Matcher, ...]:

@@ -36,7 +36,7 @@ ORDER = [
     "incident", "incidentfile", "promql", "counters", "servermetrics", "failures", "changepoint", "metricdump",
     "metricfile", "transport", "metrics", "alert",
     # judging a chain
-    "transparency", "revocation", "history", "onset",
+    "transparency", "revocation", "history", "onset", "scope",
     "explain", "accept.value", "diff", "accept.android", "accept.apple",
     "accept.okhttp", "accept.others", "strategy", "update", "accept.multilevel", "accept",
     "accept.supposed", "session",

@@ -290,7 +290,7 @@ def test_a_lost_answer_is_asked_for_again_with_a_bound(fault: Fault, loss: Reply
 
     server = fault(reply)
     assert query_failures(server.url, "h", **SHORT).reasons == {"failure": 0, "success": 99}
-    assert len(server.requests) == transport.TRIES
+    assert len(server.requests) == transport.TRIES + 1  # how many series there are was asked for first, and lost
 
 
 def test_the_servers_own_query_timeout_is_not_asked_for_again(fault: Fault) -> None:
@@ -303,7 +303,7 @@ def test_the_servers_own_query_timeout_is_not_asked_for_again(fault: Fault) -> N
 def test_the_query_goes_into_the_body_of_a_post(fault: Fault) -> None:
     server = fault(always(200, GOOD))
     query_failures(server.url + "/prefix/", "h", **SHORT)
-    method, path, headers, content = server.requests[0]
+    method, path, headers, content = server.requests[-1]
     assert (method, path) == ("POST", "/prefix/api/v1/query_range")
     assert b"query=last_over_time" in content
     assert headers["Content-Type"] == "application/x-www-form-urlencoded"
@@ -335,7 +335,7 @@ def test_credentials_come_by_name_and_stay_out_of_everything_shown(
     query_failures(server.url, "h", **SHORT, token_file=str(tmp_path / "token"))
     query_failures(server.url, "h", **SHORT, username_env="TOKEN", password_file=str(tmp_path / "token"))
     query_failures(server.url, "h", **SHORT)
-    headers = [request[2] for request in server.requests]
+    headers = [request[2] for request in server.requests[::2]]  # two a call
     assert headers[0]["X-Scope-OrgID"] == "shop"
     assert [h.get("Authorization") for h in headers] == [
         "Bearer s3cret", "Bearer s4cret", "Basic czNjcmV0OnM0Y3JldA==", None
@@ -395,3 +395,31 @@ def test_calls_leave_no_thread_behind(fault: Fault) -> None:
     server = fault(always(200, GOOD))
     query_failures(server.url, "h", **SHORT)
     assert not [thread for thread in threading.enumerate() if thread.name == "irkit-prometheus" and thread.is_alive()]
+
+
+@pytest.mark.parametrize("domain", ["steady.example", "reset.example", "gap.example", "born.example", "step.example"])
+def test_sums_by_prometheus_count_what_raw_counters_count(
+    history: str, domain: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from irkit import metrics
+
+    raw = query_failures(history, domain, **WINDOW)
+    monkeypatch.setattr(metrics, "MOST_RAW", 1)
+    monkeypatch.setattr(metrics, "MOST_SUMMED", 400)
+    found = query_failures(history, domain, **WINDOW)
+    assert found.query.startswith("sum by (domain, result, app_version, platform, region, network)")
+    assert len(json.loads(found.raw)) > 3
+    assert found.cohorts == raw.cohorts
+    assert np.array_equal(found.failures, raw.failures, equal_nan=True)
+    assert np.array_equal(found.validations, raw.validations, equal_nan=True)
+    assert any("Prometheus summed" in finding for finding in found.findings)
+    assert load_failures(found.raw, domain, **WINDOW).failures.sum() == found.failures.sum() or domain == "gap.example"
+
+
+def test_a_summed_target_that_counted_long_before_brings_no_burst(
+    history: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from irkit import metrics
+
+    monkeypatch.setattr(metrics, "MOST_RAW", 1)
+    assert query_failures(history, "joined.example", **WINDOW).failures.max() == 2

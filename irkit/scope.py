@@ -1,0 +1,207 @@
+"""Whose the failures are: which sets of cohorts hold the excess, ranked, and tables of the worst as Grafana's top-k."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from irkit.errors import InputError
+from irkit.failures import Failures, wilson
+from irkit.onset import beyond
+from irkit.render import text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Explanation", "scope", "top"]
+
+COVER = 0.95  # of the excess that a set of cohorts has to hold
+OUTSIDE = 0.25  # of the inside's ratio that may be left outside
+LEAST = 20  # validations below which a cohort explains nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A smallest set of cohorts that holds the excess.
+
+    Attributes:
+        roles: What the set is told apart by: one role or two.
+        cohorts: From role to value, the largest excess first.
+        excess: Its failures beyond the baseline.
+        share: Of everyone's excess, 0 to 1.
+        ratio: Of its validations that fail beyond the baseline.
+        outside: The same ratio of all others.
+        explains: It holds 95 % of the excess, and outside it the ratio is below a quarter of its own.
+        score: How likely its failures make it, as a log-likelihood ratio; less for each cohort and role that it needs.
+        through: The roles of the better explanation that it owes its failures to: outside that one's cohorts it does
+            not fail (Simpson's paradox). Empty where it fails by itself.
+    """
+
+    roles: tuple[str, ...]
+    cohorts: tuple[Mapping[str, str], ...]
+    excess: float
+    share: float
+    ratio: float
+    outside: float
+    explains: bool
+    score: float
+    through: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        named = "; ".join(
+            " and ".join(f"{role} {text(value, 60)}" for role, value in cohort.items()) for cohort in self.cohorts[:6]
+        )
+        more = f" and {len(self.cohorts) - 6} more" if len(self.cohorts) > 6 else ""
+        owed = f"; only through {' and '.join(self.through)}" if self.through else ""
+        return (
+            f"{named}{more}: {self.share:.0%} of the excess, {self.ratio:.2%} inside, {self.outside:.2%} outside{owed}"
+        )
+
+
+def scope(
+    failures: Failures, *, since: datetime | None = None, until: datetime | None = None
+) -> tuple[Explanation, ...]:
+    """Which labels explain the failures: for each role and each two, the smallest set that holds 95 % of the excess.
+
+    Args:
+        failures: The counts.
+        since: When the excess began, aware; what was before is the baseline.
+        until: When it was over, aware; the window's end when left out.
+
+    Returns:
+        Ranked: those that explain first, of these the likeliest, which are the smallest. None without an excess.
+
+    Raises:
+        InputError: A time without a zone, or no bin between the two.
+    """
+    inside = _inside(failures, since, until)
+    k, n, e = beyond(failures, inside)
+    found = list[Explanation]()
+    masks = list[np.ndarray]()
+    whole = float(np.maximum(k - e, 0).sum())
+    roles = [role for role in failures.roles if len({cohort[role] for cohort in failures.cohorts}) > 1]
+    for size in (1, 2) if whole > 0 else ():
+        for names in combinations(roles, size):
+            keys = [tuple(cohort[role] for role in names) for cohort in failures.cohorts]
+            order = sorted(set(keys))
+            place = np.array([order.index(key) for key in keys])
+            ks, ns, es = (np.bincount(place, counts, len(order)) for counts in (k, n, e))
+            chosen = list[int]()
+            for i in np.argsort(-(ks - es), kind="stable").tolist():
+                held = float((ks - es)[chosen].sum())
+                if held >= COVER * float((ks - es).sum()) or ks[i] <= es[i]:
+                    break
+                if ns[i] >= LEAST:
+                    chosen.append(i)
+            if chosen:
+                mask = np.isin(place, chosen)
+                cohorts = tuple(dict(zip(names, order[i], strict=True)) for i in chosen)
+                found.append(_explanation(names, cohorts, mask, (k, n, e)))
+                masks.append(mask)
+    ranked = sorted(range(len(found)), key=lambda i: _rank(found[i]))
+    return tuple(_apart(found[i], masks[i], found[ranked[0]], masks[ranked[0]], (k, n, e)) for i in ranked)
+
+
+def _rank(one: Explanation) -> tuple[bool, float]:
+    return not one.explains, -one.score
+
+
+Counts = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def _explanation(
+    names: tuple[str, ...], cohorts: tuple[Mapping[str, str], ...], mask: np.ndarray, counts: Counts
+) -> Explanation:
+    k, n, e = counts
+    excess, rest = float((k - e)[mask].sum()), float((k - e)[~mask].sum())
+    share = excess / max(excess + max(rest, 0.0), 1e-9)
+    inside, outside = excess / max(float(n[mask].sum()), 1.0), max(rest, 0.0) / max(float(n[~mask].sum()), 1.0)
+    explains = share >= COVER and outside < OUTSIDE * inside and not bool(mask.all())
+    failed, expected = float(k[mask].sum()), max(float(e[mask].sum()), 0.5)
+    score = failed * np.log(max(failed, 1e-9) / expected) - (failed - expected)
+    score -= 2.0 * len(cohorts) + 3.0 * len(names)
+    return Explanation(names, cohorts, excess, min(share, 1.0), inside, outside, explains, float(score))
+
+
+def _apart(one: Explanation, mask: np.ndarray, best: Explanation, within: np.ndarray, counts: Counts) -> Explanation:
+    """With the better explanation that it owes its failures to, if it has none outside that."""
+    from dataclasses import replace
+
+    k, n, e = counts
+    alone = mask & ~within
+    if one is best or not best.explains or n[alone].sum() < LEAST:
+        return one
+    ratio = float((k - e)[alone].sum()) / float(n[alone].sum())
+    return replace(one, through=best.roles) if ratio < OUTSIDE * one.ratio else one
+
+
+def top(
+    failures: Failures, *roles: str, limit: int = 10, since: datetime | None = None, until: datetime | None = None
+) -> pd.DataFrame:
+    """The worst cohorts, by their failures beyond the baseline.
+
+    Args:
+        failures: The counts.
+        roles: Roles or their labels' names.
+        limit: Rows.
+        since: As `scope`.
+        until: As `scope`.
+
+    Returns:
+        Indexed by the roles; columns failures, validations, ratio, low and high (its 95 % Wilson interval), excess,
+        share (of everyone's excess), lift (the ratio over that of all others; NaN where they have none) and first (the
+        start of the first bin with a failure, UTC; NaT without).
+
+    Raises:
+        InputError: As `scope`, or the failures are not counted by such a role.
+    """
+    import pandas as pd
+
+    names = list(failures.by(*roles).index.names)  # refuses what is not counted
+    known = [failures.role(name) for name in roles]
+    inside = _inside(failures, since, until)
+    k, n, e = beyond(failures, inside)
+    whole = max(float(np.maximum(k - e, 0).sum()), 1e-9)
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for i, cohort in enumerate(failures.cohorts):
+        groups.setdefault(tuple(cohort[role] for role in known), []).append(i)
+    starts, rows = failures.times[inside], []
+    for key, members in groups.items():
+        failed, all_n = float(k[members].sum()), float(n[members].sum())
+        rest, rest_n = float(k.sum()) - failed, float(n.sum()) - all_n
+        low, high = wilson(failed, all_n)
+        excess = float((k - e)[members].sum())
+        begun = np.flatnonzero(np.nansum(failures.failures[members][:, inside], axis=0))
+        rows.append((
+            key, failed, all_n, failed / all_n if all_n else np.nan, float(low), float(high), excess,
+            max(excess, 0.0) / whole, failed / all_n * rest_n / rest if all_n and rest > 0 else np.nan,
+            pd.Timestamp(starts[begun[0]], tz="UTC") if begun.size else pd.NaT,
+        ))  # fmt: skip
+    rows = sorted(rows, key=lambda row: (-row[6], row[0]))[:limit]
+    columns = ["failures", "validations", "ratio", "low", "high", "excess", "share", "lift", "first"]
+    keys = [row[0] for row in rows]
+    index = (
+        pd.MultiIndex.from_tuples(keys, names=names)
+        if len(known) > 1
+        else pd.Index([k[0] for k in keys], name=names[0])
+    )
+    return pd.DataFrame([row[1:] for row in rows], index=index, columns=columns)
+
+
+def _inside(failures: Failures, since: datetime | None, until: datetime | None) -> np.ndarray:
+    for at in (since, until):
+        if at is not None and at.utcoffset() is None:
+            raise InputError(f"the time {at} has no zone", "give an aware datetime")
+    first, last = (
+        np.datetime64((at or default).astimezone(UTC).replace(tzinfo=None), "s")
+        for at, default in ((since, failures.start), (until, failures.end))
+    )
+    inside = (failures.times >= first) & (failures.times < last)
+    if not inside.any():
+        raise InputError("there is no bin between since and until", "give times within the window")
+    return np.asarray(inside)
