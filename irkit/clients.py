@@ -6,7 +6,6 @@ share their issuer, release, place and failure are one client group: an intercep
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,6 +14,7 @@ from typing import Literal
 from irkit.certificate import Pin
 from irkit.chain import Chain
 from irkit.evidence import Evidence
+from irkit.interception import portal, recognise
 from irkit.reportline import Kind
 from irkit.reports import Sighting
 from irkit.trust import covers, linked_path, verify
@@ -30,18 +30,6 @@ Nature = Literal["ours", "authorised", "product", "debug", "elsewhere", "public"
 EXAMINED = 32  # groups whose signatures are checked; the many groups beyond are taken for the worst
 FEW = 3  # devices that a debugging proxy may be on
 
-# A name proves nothing: it only tells one kind of interception from another, and only below a private root.
-_PRODUCTS = re.compile(
-    r"avast! Web/Mail|Bitdefender|Cisco Umbrella|ContentKeeper|Cyberoam|Forcepoint|FortiGate|Fortinet|Kaspersky|McAfee "
-    r"Web Gateway|netspark|Smoothwall|SonicWALL|Sophos|Blue Coat|IWSS\.TREND|Zscaler|ESET SSL Filter|AVG Web/Mail|"
-    r"Palo Alto|Netskope|Check Point|BadSSL",
-    re.IGNORECASE,
-)
-_DEBUGGERS = re.compile(
-    r"mitmproxy|PortSwigger|Charles Proxy|DO_NOT_TRUST|Fiddler|Proxyman|HTTP Toolkit|AnyProxy|OWASP ZAP|Proxy Root CA",
-    re.IGNORECASE,
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Client:
@@ -52,7 +40,7 @@ class Client:
         leaf: Its leaf key.
         nature: See `Nature`.
         kind: What failed, as the clients have it; a chain that someone sent counts as `pin`.
-        name: Of the inspection CA or the product; empty for the others.
+        name: Of the inspection CA, the product, or the known sign-in page; empty for the others.
         count: How many say so: a floor. `leaves`: how many different leaf keys. `devices`: 0 if unknown.
         source: The file.
         reason: Why the chain does not verify; empty where it does, or was not examined.
@@ -182,12 +170,9 @@ def _nature(evidence: Evidence, chain: Chain, at: datetime | None, network: str)
     else:
         reason = "no roots were given to verify it with"
     if not covers(chain.leaf, host):
-        return "elsewhere", "", reason
-    issuers = " ".join(name for name in (c.issuer for c in path) if name)
-    if match := _DEBUGGERS.search(issuers):
-        return "debug", match[0], reason
-    if match := _PRODUCTS.search(issuers):
-        return "product", match[0], reason
+        return "elsewhere", portal(chain.leaf), reason
+    if product := recognise(path):
+        return "debug" if product.kind == "debugger" else "product", product.name, reason
     began, seen = chain.leaf.not_before, at or evidence.now
     if began is not None and timedelta(0) <= seen - began < timedelta(minutes=30):
         return "debug", "", reason  # minted while the client waited

@@ -50,10 +50,8 @@ def _stranger(case: Case, client: Client) -> tuple[str, str]:
         made = f"a debugging proxy, {text(client.name)}" if client.name else "a CA that mints while the client waits"
         return "client-chain-debug", f"{who} a chain as of {made}, on few devices, with {key}; {ends}."
     if client.nature == "elsewhere" and passing(case):
-        return (
-            "client-chain-elsewhere",
-            f"{who} a certificate for other names, as of a sign-in page, with {key}; {ends}.",
-        )
+        page = f"the sign-in page of {text(client.name)}" if client.name else "a sign-in page"
+        return "client-chain-elsewhere", f"{who} a certificate for other names, as of {page}, with {key}; {ends}."
     if client.nature == "elsewhere":
         says = f"{who} a certificate for other names with {key}, and the failures last; {ends}."
         return "client-chain-elsewhere-lasting", says

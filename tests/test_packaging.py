@@ -56,7 +56,7 @@ def test_the_wheel_works_with_the_core_dependencies_alone_and_brings_notebooks_a
     inside = set(zipfile.ZipFile(wheel).namelist())
     shipped = [p for folder in ("notebooks", "runbooks") for p in (ROOT / folder).glob("[!.]*") if p.is_file()]
     assert {f"irkit/_workbench/{p.relative_to(ROOT)}" for p in shipped} <= inside
-    assert "irkit/py.typed" in inside
+    assert {"irkit/py.typed", "irkit/ct_logs.json", "irkit/interception.toml"} <= inside
 
     python = make_environment(tmp_path / "core", wheel)
     assert run(python.parent / "irkit", "--version").split() == ["irkit", PROJECT["version"]]
