@@ -27,7 +27,7 @@ __all__ = ["Client", "Nature", "clients"]
 # sign-in page's. `public`: leads to the trusted roots. `private`: does not. `untold`: a log without certificates.
 Nature = Literal["ours", "authorised", "product", "debug", "elsewhere", "public", "private", "untold"]
 
-EXAMINED = 32  # groups whose signatures are checked; the many groups beyond are taken for the worst
+EXAMINED = 24  # groups whose signatures are checked for themselves; those of other issuers count as the worst
 FEW = 3  # devices that a debugging proxy may be on
 
 
@@ -97,9 +97,29 @@ def clients(evidence: Evidence, known: Mapping[Pin, str] | frozenset[Pin]) -> tu
                    release=item.release, network=item.network, region=item.region, reason=reason)
         )  # fmt: skip
     groups = _groups(evidence, known)
-    for number, (key, group) in enumerate(sorted(groups.items(), key=lambda pair: -pair[1].count)):
-        found.append(_client(evidence, key[0] is True, group, examine=number < EXAMINED))
+    natures: dict[tuple[object, str], tuple[str, str, str]] = {}
+    left = EXAMINED
+    for key, group in sorted(groups.items(), key=lambda pair: -pair[1].count):
+        assert group.sent is not None
+        report = group.sent.report
+        shown: tuple[str, str, str] | None = ("ours", "", "") if key[0] else _plain(group)
+        # One issuer's leaves are of one nature, but for the names they are for.
+        issuer = key[1], report.network
+        if shown is None and issuer in natures and natures[issuer][0] != "elsewhere":
+            shown = natures[issuer]
+        elif shown is None and left > 0:
+            at = None if report.local else report.at  # local time is off by hours
+            shown = natures[issuer] = _nature(evidence, group.chain, at, report.network)
+            left -= 1
+        found.append(_client(group, *(shown or ("private", "", "too many different chains to examine each"))))
     return tuple(found)
+
+
+def _plain(group: _Group) -> tuple[str, str, str] | None:
+    """The nature of what a log names without certificates; None where there is a chain to examine."""
+    if len(group.chain):
+        return None
+    return ("untold", "", "") if group.leaf is None else ("private", "", "the log names pins only")
 
 
 def _groups(evidence: Evidence, known: Mapping[Pin, str] | frozenset[Pin]) -> dict[tuple[object, ...], _Group]:
@@ -126,19 +146,10 @@ def _told(evidence: Evidence) -> Iterable[Sighting]:
     return (s for s in evidence.reports.of(evidence.incident.host) if s.report.kind not in ("success", "other"))
 
 
-def _client(evidence: Evidence, ours: bool, group: _Group, *, examine: bool) -> Client:
+def _client(group: _Group, nature: str, name: str, reason: str) -> Client:
     sighting, chain = group.sent, group.chain
     assert sighting is not None
     report = sighting.report
-    at = None if report.local else report.at  # local time is off by hours, and a chain was valid when it was seen
-    if ours:
-        nature, name, reason = "ours", "", ""
-    elif not len(chain):
-        nature, name, reason = ("untold", "", "") if group.leaf is None else ("private", "", "the log names pins only")
-    elif examine:
-        nature, name, reason = _nature(evidence, chain, at, report.network)
-    else:
-        nature, name, reason = "private", "", "too many different chains to examine each"
     release = " ".join(part for part in (report.app, report.version) if part)
     return Client(
         chain, group.leaf, _debugged(nature, name, group.devices or group.count), report.kind, name, group.count, 1,

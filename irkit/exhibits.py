@@ -171,6 +171,8 @@ def captures(evidence: Evidence) -> Markup:
         parts.append(
             table(headers, observed, "Seen by failing clients (anyone can send these: they prove nothing good)")
         )
+    if evidence.reports is not None:
+        parts.append(evidence.reports.shown())
     else:
         parts.append(paragraph("No chain that a failing client saw is at hand."))
     parts.append(picture_of(lambda plots: plots.key_timeline(evidence)))

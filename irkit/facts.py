@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from irkit.failures import Failures
     from irkit.onset import Onset
 
-__all__ = ["OWNED", "Facts", "Opinion", "clock_off", "establish", "issuer_key", "root_key"]
+__all__ = ["OWNED", "Facts", "Opinion", "clock_off", "establish", "found_onsets", "issuer_key", "root_key"]
 
 # The inventory's words for a key that the owner means to serve.
 OWNED = frozenset({"active", "next", "backup"})
@@ -145,7 +145,7 @@ class Facts:
 
 def establish(evidence: Evidence) -> Facts:
     """Derives the facts. Pure: "now" is the evidence's."""
-    found = () if evidence.failures is None else _onsets(evidence.failures)
+    found = () if evidence.failures is None else found_onsets(evidence.failures)
     trusted = tuple(capture for capture in evidence.captures if capture.trusted and len(capture.chain))
     chain, witnesses, dissent = _majority(trusted)
     previous = _previous(evidence, min((onset.earliest for onset in found), default=None), chain)
@@ -192,7 +192,8 @@ def _known(evidence: Evidence, trusted: tuple[Capture, ...]) -> frozenset[Pin]:
 
 
 @lru_cache(maxsize=4)  # by far the longest step, and the remedies start from the same facts
-def _onsets(failures: Failures) -> tuple[Onset, ...]:
+def found_onsets(failures: Failures) -> tuple[Onset, ...]:
+    """The onsets of some counts, searched for once."""
     from irkit.onset import onsets
 
     return onsets(failures)

@@ -115,13 +115,17 @@ class Reports:
         head = f"Reports: {self.total}, {len(self.sightings)} kinds, {self.aside} lines kept aside"
         return head + "\n" + render.text_table(_HEADERS, self._rows())
 
-    def _repr_html_(self) -> str:
+    def shown(self) -> render.Markup:
+        """The reports, and the lines kept aside, as tables."""
         head = f"{self.total} reports from clients; counts are floors, and anyone can send one"
         parts = [render.table(_HEADERS, self._rows(), head)]
         if self.refused:
             rows = [(r.source, r.line, r.reason, r.begins) for r in self.refused[:20]]
             parts.append(render.table(("file", "line", "why", "begins"), rows, f"{self.aside} lines kept aside"))
-        return str(render.fragment(*parts))
+        return render.fragment(*parts)
+
+    def _repr_html_(self) -> str:
+        return str(self.shown())
 
 
 _HEADERS = ("reports", "devices", "release", "where", "what failed", "leaf key seen", "issuer", "last")
