@@ -136,7 +136,7 @@ def chains_of_flows(data: bytes, where: str) -> list[Chain]:
             flow, pos = _tnetstring(data, pos, 0)
             if isinstance(flow, dict) and isinstance(flow.get("server_conn"), dict):
                 chains += _connected(flow["server_conn"], where)
-    except (ValueError, IndexError, RecursionError) as error:
+    except (ValueError, IndexError, TypeError, KeyError, RecursionError) as error:  # another type, or broken
         if not chains:
             raise InputError(f"{render.text(where, 200)} looks like mitmproxy's flows but is broken: {error}",
                              "save the flows again: mitmdump -w flows") from None  # fmt: skip
@@ -204,7 +204,10 @@ def _moment(seconds: object) -> datetime | None:
 
 def is_netlog(value: object) -> bool:
     """Whether JSON is the network log of Chromium (chrome://net-export, --log-net-log)."""
-    return isinstance(value, dict) and "logEventTypes" in (value.get("constants") or {}) and "events" in value
+    constants = value.get("constants") if isinstance(value, dict) else None
+    return (
+        isinstance(constants, dict) and "logEventTypes" in constants and isinstance(value, dict) and "events" in value
+    )
 
 
 def chains_of_netlog(value: Mapping[str, Any], where: str) -> list[Chain]:

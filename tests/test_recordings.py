@@ -264,3 +264,51 @@ def test_load_chains_reads_every_chain_of_a_list_and_the_one_of_a_file(tmp_path:
     file.write_text(EC.chain_pem)
     assert load_chains(file) == (EC.chain,)
     assert load_chains(tmp_path) == (EC.chain,)
+
+
+def tnet(value: object) -> bytes:
+    """A tnetstring."""
+    if isinstance(value, dict):
+        body, kind = b"".join(tnet(key) + tnet(item) for key, item in value.items()), b"}"
+    elif isinstance(value, list):
+        body, kind = b"".join(map(tnet, value)), b"]"
+    elif isinstance(value, bytes):
+        body, kind = value, b","
+    elif isinstance(value, str):
+        body, kind = value.encode(), b";"
+    elif value is None:
+        body, kind = b"", b"~"
+    else:
+        body, kind = str(value).encode(), b"^" if isinstance(value, float) else b"#"
+    return str(len(body)).encode() + b":" + body + kind
+
+
+ANY = st.recursive(
+    st.none() | st.integers() | st.text(max_size=5) | st.binary(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+FIELDS = ("certificate_list", "address", "peername", "sni", "timestamp_tls_setup", "cipher")
+
+
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, ANY)), st.integers(0, 400))
+def test_any_flow_is_chains_or_an_input_error(server: dict[str, Any], cut: int) -> None:
+    good = {"certificate_list": [EC.certificate.pem().encode()], "sni": "a.test", "address": ["a.test", 443]}
+    whole = tnet({"server_conn": {**good, **server}, "client_conn": {}})
+    for data in (whole, whole[:cut], whole + whole[:cut]):
+        try:
+            assert len(load_chain_bytes(data)) > 0
+        except InputError as error:
+            assert error.hint
+
+
+@given(ANY, ANY, ANY, ANY)
+def test_any_network_log_is_chains_or_an_input_error(types: Any, offset: Any, events: Any, parameters: Any) -> None:
+    for kinds, told in ((types, events), ({"CERT_VERIFIER_JOB": 1}, [{"type": 1, "params": parameters}])):
+        log = {"constants": {"logEventTypes": kinds, "timeTickOffset": offset}, "events": told}
+        try:
+            load_chain_bytes(json.dumps(log, default=str).encode())
+        except InputError as error:
+            assert error.hint
