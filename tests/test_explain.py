@@ -212,7 +212,7 @@ def repeats(written: str) -> bool:
 def test_a_random_pin_has_no_explanation(digest: bytes) -> None:
     padded = base64.b64encode(digest).decode()
     urlsafe = base64.urlsafe_b64encode(digest).decode()
-    for written in (padded, padded.rstrip("="), urlsafe, urlsafe.rstrip("="), digest.hex(), f"sha256/{padded}"):
+    for written in (padded, padded[:-1], urlsafe, urlsafe[:-1], digest.hex(), f"sha256/{padded}", padded[13:]):
         found = explain_pin(written, CHAIN, keys=[Pin(hashlib.sha256(b"a key").digest())])
         if found is not None:
             assert found.cause == "placeholder-pin"

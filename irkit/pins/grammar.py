@@ -208,6 +208,7 @@ _KNOWN = {
 }
 # The form of a hash: its letters say nothing by chance, so that only a text that is words throughout is a placeholder.
 _HASH = re.compile(r"[A-Za-z0-9+/_-]{43}=?|[A-Za-z0-9+/_-]{27}=?|(?:[0-9A-Fa-f]{2}:?){16,32}")
+_CUT = re.compile(r"[A-Za-z0-9+/]{20,}={0,2}")  # a hash that was cut off, where its letters are of both cases
 _WORDS = re.compile(
     r"replace|placeholder|your|example|change|insert|dummy|backup|todo|fake|pins?|hash(?:es)?|base|sha|spki|public|keys?|"
     r"cert(?:ificate)?|primary|secondary|current|next|spare|leaf|root|intermediate|server|domain|with|here|real|actual|"
@@ -246,7 +247,8 @@ def odd(value: str, pin: Pin | None = None) -> str:
         return _KNOWN[pin.base64]
     if _PERIODIC.fullmatch(bare.rstrip("=")):
         return _DUMMY
-    hashed = pin is not None or _HASH.fullmatch(bare)
+    cut = _CUT.fullmatch(bare) and bare != bare.upper() and bare != bare.lower()
+    hashed = pin is not None or _HASH.fullmatch(bare) or cut
     if hashed and _spelt(bare):
         return _DUMMY
     if pin is not None:
