@@ -46,7 +46,8 @@ def _stranger(case: Case, client: Client) -> tuple[str, str]:
     ends = f"it ends at {issuer} and does not verify: {text(client.reason, 200)}"
     if client.nature == "product":
         return "client-chain-product", f"{who} a chain issued under the name of {text(client.name)} with {key}; {ends}."
-    if client.nature == "debug":
+    # Failures that rise above their baseline are no single user's debugging.
+    if client.nature == "debug" and case.onset is None:
         made = f"a debugging proxy, {text(client.name)}" if client.name else "a CA that mints while the client waits"
         return "client-chain-debug", f"{who} a chain as of {made}, on few devices, with {key}; {ends}."
     if client.nature == "elsewhere" and passing(case):
