@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from irkit.chain import Chain as Chain
     from irkit.chainfile import load_chain as load_chain
     from irkit.chainfile import load_chains as load_chains
+    from irkit.chronicle import history as history
     from irkit.classify import classify as classify
     from irkit.diff import diff as diff
     from irkit.errors import IrkitError as IrkitError
@@ -83,7 +84,7 @@ _HOMES = {
     "load_logs": "transparency",
     "check_pins": "pins", "check_update": "update", "classify": "classify", "diff": "diff", "explain_pin": "explain",
     "finish_run": "run", "gather": "gather", "gather_chains": "gather", "gather_failures": "gather",
-    "gather_pins": "gather", "keep": "run",
+    "gather_pins": "gather", "history": "chronicle", "keep": "run",
     "keep_captures": "fleetfile", "load_captures": "fleetfile", "load_chain": "chainfile",
     "load_chains": "chainfile", "load_evidence": "archive",
     "incident_from_alerts": "alert", "load_alerts": "alert",

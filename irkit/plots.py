@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from irkit.failures import Failures
     from irkit.remedy import Remediation
 
-__all__ = ["Picture", "chain_comparison", "failure_ratio", "heatmap", "key_timeline", "probabilities", "restored"]
+__all__ = [
+    "FAINT", "INK", "Picture", "chain_comparison", "dates", "drawing", "failure_ratio", "heatmap", "key_timeline",
+    "naive", "probabilities", "restored", "to_png",
+]  # fmt: skip
 
 INK, MUTED, FAINT, INTERVAL = "#1b1e22", "#4b525b", "#d5dae0", "#f5c9a8"  # the last two carry no text of their own
 # Apart in hue for those who see it, in dash and marker for everyone; each has 7:1 on white.
@@ -69,7 +72,7 @@ class Picture:
 
 
 @contextmanager
-def _drawing(width: float, height: float) -> Iterator[Figure]:
+def drawing(width: float, height: float) -> Iterator[Figure]:
     """A figure that owes nothing to the user's settings, such as a dark style or LaTeX. Sizes in inches."""
     try:
         import matplotlib as mpl
@@ -86,7 +89,8 @@ def _drawing(width: float, height: float) -> Iterator[Figure]:
         yield figure
 
 
-def _png(figure: Figure) -> bytes:
+def to_png(figure: Figure) -> bytes:
+    """The figure as a PNG file."""
     buffer = io.BytesIO()
     # Without the program's version, the same evidence gives the same bytes.
     figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
@@ -110,7 +114,7 @@ def failure_ratio(source: Evidence | Failures, verdict: Verdict | None = None, *
     shown = trend(source, verdict, by)
     if shown is None:
         return None
-    with _drawing(9.2, 5.0 + 0.16 * len(shown.marks)) as figure:
+    with drawing(9.2, 5.0 + 0.16 * len(shown.marks)) as figure:
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3.2, 1))
         _draw_lines(top, shown)
         _draw_marks(top, bottom, shown, verdict.cohorts[0].cohort if verdict and verdict.cohorts else None)
@@ -125,7 +129,7 @@ def failure_ratio(source: Evidence | Failures, verdict: Verdict | None = None, *
             axes.set_axisbelow(True)
             axes.spines[["top", "right"]].set_visible(False)
         figure.align_ylabels()
-        png = _png(figure)
+        png = to_png(figure)
     caption = (
         f"Share of pin validations of {text(shown.failures.host)} that fail, {shown.what}, in steps of "
         f"{_span(shown.step)}, UTC. A line breaks where there were no validations or no data. Below: all traffic."
@@ -178,31 +182,32 @@ def _draw_marks(top: Axes, bottom: Axes, shown: Trend, cohort: Cohort | None) ->
     """The moments, each named above the picture in a row of its own, so that near ones don't cover one another."""
     if cohort is not None and cohort.earliest is not None and cohort.latest is not None:
         for axes in (top, bottom):
-            axes.axvspan(_naive(cohort.earliest), _naive(cohort.latest), color=INTERVAL, linewidth=0, zorder=0)
+            axes.axvspan(naive(cohort.earliest), naive(cohort.latest), color=INTERVAL, linewidth=0, zorder=0)
     middle = shown.failures.start + (shown.failures.end - shown.failures.start) / 2
     for row, mark in enumerate(shown.marks):
         for axes in (top, bottom):
-            axes.axvline(_naive(mark.at), color=INK, linestyle=_DASHES[mark.kind], linewidth=1.1, zorder=1)
+            axes.axvline(naive(mark.at), color=INK, linestyle=_DASHES[mark.kind], linewidth=1.1, zorder=1)
         early = mark.at < middle
         top.annotate(
-            f"{plot_text(mark.what, 44)} {mark.at.astimezone(UTC):%H:%M}", (_naive(mark.at), 1.0),
+            f"{plot_text(mark.what, 44)} {mark.at.astimezone(UTC):%H:%M}", (naive(mark.at), 1.0),
             xycoords=("data", "axes fraction"), xytext=(3 if early else -3, 4 + 12 * (len(shown.marks) - 1 - row)),
             textcoords="offset points", fontsize=8.5, color=INK, ha="left" if early else "right",
             annotation_clip=False, fontweight="bold" if mark.kind == "onset" else "normal",
         )  # fmt: skip
 
 
-def _naive(at: datetime) -> Any:
+def naive(at: datetime) -> Any:
     """For matplotlib, which takes a time without a zone for UTC."""
     return at.astimezone(UTC).replace(tzinfo=None)
 
 
 def _time_axis(axes: Axes, shown: Trend) -> None:
-    _dates(axes)
-    axes.set_xlim(_naive(shown.failures.start), _naive(shown.failures.end))
+    dates(axes)
+    axes.set_xlim(naive(shown.failures.start), naive(shown.failures.end))
 
 
-def _dates(axes: Axes) -> None:
+def dates(axes: Axes) -> None:
+    """Marks the time axis in UTC."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
     locator = AutoDateLocator(tz=UTC, minticks=4, maxticks=9)  # type: ignore[no-untyped-call]  # matplotlib's types end here
@@ -240,7 +245,7 @@ def heatmap(
     down, across = groups(failures, rows), groups(failures, columns)
     if len(down) < 2 or len(across) < 2:
         return None
-    after = failures.times >= np.datetime64(_naive(since or failures.start), "s")
+    after = failures.times >= np.datetime64(naive(since or failures.start), "s")
     ratio = np.full((len(down), len(across)), np.nan)
     for i, row in enumerate(down.values()):
         for j, column in enumerate(across.values()):
@@ -248,7 +253,7 @@ def heatmap(
             whole = np.nansum(chosen.validations[:, after])
             ratio[i, j] = np.nansum(chosen.failures[:, after]) / whole if whole else np.nan
     highest = max(float(np.nanmax(ratio)), 0.001) if not np.isnan(ratio).all() else 0.001
-    with _drawing(min(9.2, 2.4 + 0.95 * len(across)), 0.7 + 0.36 * len(down)) as figure:
+    with drawing(min(9.2, 2.4 + 0.95 * len(across)), 0.7 + 0.36 * len(down)) as figure:
         axes = figure.subplots()
         axes.pcolormesh(1 - DARKEST * ratio / highest, cmap="gray", vmin=0, vmax=1, edgecolors=FAINT, linewidth=1)
         for (i, j), value in np.ndenumerate(ratio):
@@ -260,7 +265,7 @@ def heatmap(
         axes.tick_params(length=0)
         axes.xaxis.tick_top()
         axes.spines[:].set_visible(False)
-        png = _png(figure)
+        png = to_png(figure)
     cells = sorted(
         ((float(ratio[i, j]), f"{text(row, 40)} in {text(column, 40)}")
         for i, row in enumerate(down) for j, column in enumerate(across) if not np.isnan(ratio[i, j])),
@@ -302,7 +307,7 @@ def chain_comparison(evidence: Evidence, *, chains: Lineup | None = None) -> Pic
         return None
     count = len(chains.columns)
     depth = min(DEPTH, max(len(column.chain) for column in chains.columns))
-    with _drawing(min(11.0, 0.3 + 2.9 * count), 0.7 + 1.06 * depth) as figure:
+    with drawing(min(11.0, 0.3 + 2.9 * count), 0.7 + 1.06 * depth) as figure:
         axes = figure.subplots()
         axes.set_xlim(-0.02, count)
         axes.set_ylim(depth + 0.05, -0.55)
@@ -311,7 +316,7 @@ def chain_comparison(evidence: Evidence, *, chains: Lineup | None = None) -> Pic
             axes.text(x, -0.4, plot_text(column.title), fontsize=10.5, fontweight="bold", va="center")
             axes.text(x, -0.16, plot_text(column.note, 42), fontsize=8.5, color=MUTED, va="center")
             _draw_column(axes, x, column, chains, depth)
-        png = _png(figure)
+        png = to_png(figure)
     caption = (
         "Each box is a certificate, the leaf on top. The same letter and pattern is the same key. "
         "A dashed box was sent along, but signs nothing in its chain."
@@ -373,10 +378,10 @@ def key_timeline(evidence: Evidence) -> Picture | None:
         return None
     ordered = sorted(seen, key=lambda name: min(at for times in seen[name].values() for at in times))
     rows = ordered[-_KEYS:]
-    with _drawing(9.2, 1.5 + 0.42 * len(rows)) as figure:
+    with drawing(9.2, 1.5 + 0.42 * len(rows)) as figure:
         axes = figure.subplots()
         for kind, (marker, size) in _MARKERS.items():
-            points = [(_naive(at), y) for y, name in enumerate(rows) for at in seen[name].get(kind, ())]
+            points = [(naive(at), y) for y, name in enumerate(rows) for at in seen[name].get(kind, ())]
             if points:
                 across, down = zip(*points, strict=True)
                 axes.plot(across, down, marker, color=INK, markersize=size, markerfacecolor="white",
@@ -387,8 +392,8 @@ def key_timeline(evidence: Evidence) -> Picture | None:
         axes.set_axisbelow(True)
         axes.spines[["top", "right", "left"]].set_visible(False)
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, fontsize=9)
-        _dates(axes)
-        png = _png(figure)
+        dates(axes)
+        png = to_png(figure)
     said = [
         f"{name}: "
         + ", ".join(
@@ -431,7 +436,7 @@ def restored(remediation: Remediation) -> Picture | None:
 
 def _bars(rows: Sequence[tuple[str, float]], caption: str) -> Picture:
     """Shares, 0 to 1, as bars with their names above and their values beside them."""
-    with _drawing(9.2, 0.5 + 0.5 * len(rows)) as figure:
+    with drawing(9.2, 0.5 + 0.5 * len(rows)) as figure:
         axes = figure.subplots()
         for y, (name, value) in enumerate(rows):
             axes.barh(y, value, height=0.36, color=MUTED)
@@ -440,6 +445,6 @@ def _bars(rows: Sequence[tuple[str, float]], caption: str) -> Picture:
         axes.set_xlim(0, 1.1)
         axes.set_ylim(len(rows) - 0.6, -0.75)
         axes.axis("off")
-        png = _png(figure)
+        png = to_png(figure)
     said = "; ".join(f"{text(name, 160)} {100 * value:.3g} %" for name, value in rows)
     return Picture(png, f"{caption}: {said}.", f"{caption}.")
