@@ -6,6 +6,7 @@ Marks are for a reader's eye. They decide nothing: a certificate that verifies f
 from __future__ import annotations
 
 import unicodedata
+from functools import lru_cache
 
 from irkit import render
 from irkit.certificate import Certificate
@@ -22,6 +23,7 @@ _LOOKS = str.maketrans(
 )
 
 
+@lru_cache(maxsize=256)  # a hostile certificate can hold thousands of names, and stand in every capture
 def marks(certificate: Certificate, host: str = "") -> tuple[str, ...]:
     """What is misleading in subject, issuer and the names, a line each.
 
