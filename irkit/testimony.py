@@ -31,7 +31,7 @@ def testimony(facts: Facts, case: Case, seen: Observations) -> None:
 
 
 def _stranger(case: Case, client: Client) -> tuple[str, str]:
-    where = ", ".join(text(place) for place in (client.network, client.region) if place)
+    where = text(client.network or client.region)
     many = f"{client.count} reports of failing clients" if client.count > 1 else "A failing client"
     who = f"{many}{f' on {where}' if where else ''} saw"
     key = f"leaf key {short(client.leaf)}, which neither the inventory nor any trusted capture knows"
