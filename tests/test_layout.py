@@ -48,7 +48,8 @@ ORDER = [
     # showing and running
     "runbook", "drill.pki", "drill.server", "drill.traffic", "drill.prometheus", "drill.scenario", "drill.reports",
     "drill.causes", "drill.chance", "drill.files",
-    "notebook", "lineup", "summary", "trend", "plots", "chronicle", "exhibits", "report", "resume", "run", "doctor",
+    "notebook", "lineup", "summary", "trend", "plots", "chronicle", "cohortplots", "exhibits", "report", "resume",
+    "run", "doctor",
     "incident_command",
     "metrics_command",
     "health", "healthrun", "health_command", "rundiff", "drill", "desk", "widgets", "workbench",

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from examples import ONSET
 
-from irkit import plots
+from irkit import cohortplots, plots
 from irkit.lineup import lineup
 from irkit.trend import trend
 
@@ -255,3 +255,16 @@ def test_the_bars_of_the_verdict_and_of_the_remedies_say_their_numbers() -> None
     if back is not None:
         assert all(f"{100 * action.restores:.3g} %" in back.alt for action in known)
     assert plots.probabilities(replace(verdict, confidence=0.0)) is None
+
+
+def test_cohorts_over_time_and_the_worst_say_their_numbers(mitm: examples.Example) -> None:
+    failures = mitm.evidence.failures
+    over = cohortplots.cohorts_over_time(failures, by="region")
+    assert over is not None
+    assert over.alt.startswith("Heat map: ")
+    assert re.search(r"ap-south: .* highest 9\d\.\d %", over.alt)
+    assert "UTC" in over.caption
+    worst = cohortplots.worst(failures, by="region", since=ONSET)
+    assert worst is not None
+    assert re.search(r"on: ap-south 9\d\.\d % \(9\d\.\d % to 9\d\.\d %\), [\d,]+ of [\d,]+;", worst.alt)
+    assert cohortplots.worst(failures, by="network") is cohortplots.cohorts_over_time(None) is None
