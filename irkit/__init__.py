@@ -53,6 +53,9 @@ if TYPE_CHECKING:
     from irkit.pins import load_release as load_release
     from irkit.pins import new_backup as new_backup
     from irkit.pins import pins_as as pins_as
+    from irkit.plan import load_rotation as load_rotation
+    from irkit.plan import plan_rotation as plan_rotation
+    from irkit.preflight import preflight as preflight
     from irkit.remedy import remedies as remedies
     from irkit.reports import load_reports as load_reports
     from irkit.revocation import check_revocation as check_revocation
@@ -90,7 +93,7 @@ _HOMES = {
     "incident_from_alerts": "alert", "load_alerts": "alert",
     "load_failures": "metrics", "load_incident": "incident", "load_inventory": "pins", "load_release": "pins",
     "load_reports": "reports", "load_trust": "trust", "new_backup": "pins", "onsets": "onset", "open_desk": "workbench",
-    "open_run": "run",
+    "open_run": "run", "load_rotation": "plan", "plan_rotation": "plan", "preflight": "preflight",
     "pinned_session": "session", "pins_as": "pins", "query_failures": "metrics", "remedies": "remedy",
     "save_evidence": "archive", "sign_update": "update", "triage": "run", "verify": "trust",
 }  # fmt: skip

@@ -42,6 +42,7 @@ def parser() -> argparse.ArgumentParser:
         health_command,
         incident_command,
         metrics_command,
+        plan_command,
         rundiff,
     )
     from irkit.pins import command as pins
@@ -53,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
     health_command.register(commands)
     rundiff.register(commands)
     metrics_command.register(commands)
+    plan_command.register(commands)
     pins.register(commands)
     completion.register(commands, parser)
     return top

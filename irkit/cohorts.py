@@ -14,9 +14,10 @@ from irkit.verdict import Cohort
 if TYPE_CHECKING:
     from irkit.onset import Onset
 
-__all__ = ["Case", "cases"]
+__all__ = ["FAMILY", "Case", "cases"]
 
-_FAMILY = {"okhttp": "android", "trustkit-android": "android", "trustkit-ios": "ios"}
+# Platforms of irkit, and what metrics call them.
+FAMILY = {"okhttp": "android", "trustkit-android": "android", "trustkit-ios": "ios"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,7 @@ def _counted(facts: Facts, cohort: Cohort, opinions: list[Opinion]) -> Cohort:
     roles = {role: values for role, values in (("region", cohort.regions), ("network", cohort.networks)) if values}
     failed, validated = tally.total(
         version={o.release.version for o in opinions},
-        platform={_FAMILY.get(o.release.platform, o.release.platform) for o in opinions},
+        platform={FAMILY.get(o.release.platform, o.release.platform) for o in opinions},
         **roles,
     )
     if not validated:
@@ -143,7 +144,7 @@ def _failing(facts: Facts, onset: Onset) -> list[tuple[str, str]]:
 
 def _is(opinion: Opinion, version: str, platform: str) -> bool:
     release = opinion.release
-    family = _FAMILY.get(release.platform, release.platform)
+    family = FAMILY.get(release.platform, release.platform)
     return (not version or release.version == version) and (
         not platform or platform.lower() in (family, release.platform) or family not in ("android", "ios")
     )

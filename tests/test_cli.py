@@ -27,7 +27,7 @@ PUBLIC = {
     "capture_all", "check_pins", "check_update", "classify", "diff", "explain_pin", "finish_run", "gather",
     "gather_chains", "gather_failures", "gather_pins", "incident_from_alerts", "keep", "load_alerts", "load_chain",
     "load_evidence", "load_failures", "load_incident", "load_inventory", "load_release", "load_reports", "load_trust",
-    "new_backup", "onsets", "open_desk", "open_run",
+    "new_backup", "onsets", "open_desk", "open_run", "load_rotation", "plan_rotation", "preflight",
     "pinned_session", "pins_as", "query_failures", "remedies", "save_evidence", "sign_update", "triage", "verify",
 }  # fmt: skip
 

@@ -45,10 +45,12 @@ ORDER = [
     # the verdict
     "weights", "verdict", "notes", "tally", "facts", "cohorts", "testimony", "observations", "safety", "classify",
     "remedy.value", "remedy.server", "remedy.shipped", "remedy.network", "remedy",
+    "adoption", "plan", "preflight", "plan_command",
     # showing and running
     "runbook", "drill.pki", "drill.server", "drill.traffic", "drill.prometheus", "drill.scenario", "drill.reports",
     "drill.causes", "drill.chance", "drill.files",
-    "notebook", "lineup", "summary", "trend", "plots", "chronicle", "cohortplots", "exhibits", "report", "resume",
+    "notebook", "lineup", "summary", "trend",
+    "plots", "planplot", "chronicle", "cohortplots", "exhibits", "report", "resume",
     "run", "doctor",
     "incident_command",
     "metrics_command",
