@@ -54,8 +54,9 @@ def test_the_wheel_works_with_the_core_dependencies_alone_and_brings_notebooks_a
     run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path)
     (wheel,) = tmp_path.glob("*.whl")
     inside = set(zipfile.ZipFile(wheel).namelist())
-    shipped = [p for folder in ("notebooks", "runbooks") for p in (ROOT / folder).glob("[!.]*") if p.is_file()]
-    assert {f"irkit/_workbench/{p.relative_to(ROOT)}" for p in shipped} <= inside
+    shipped = [p for folder in ("notebooks", "runbooks") for p in (ROOT / folder).glob("[!.]*")]
+    files = [q for p in shipped for q in (p.rglob("*") if p.is_dir() else [p])]
+    assert {f"irkit/_workbench/{p.relative_to(ROOT)}" for p in files} <= inside
     assert {"irkit/py.typed", "irkit/ct_logs.json", "irkit/interception.toml"} <= inside
 
     python = make_environment(tmp_path / "core", wheel)

@@ -76,7 +76,8 @@ def test_the_demo_says_what_readme_shows(tmp_path: Path) -> None:
     assert done.returncode == EXIT_CODES["mitm"], done.stderr
     assert skeleton(done.stdout) == skeleton(block("demo")), "README shows an older answer than " + line[1]
     (folder,) = tmp_path.glob("new/runs/*/*")
-    rows = re.findall(r"^\| (`.*?`) \| [^|]* \|$", README[README.index("| file |") :], re.MULTILINE)
+    table = README[README.index("| file |") :].partition("\n\n")[0]
+    rows = re.findall(r"^\| (`.*?`) \| [^|]* \|$", table, re.MULTILINE)
     named = {name.strip("/") for row in rows for name in re.findall(r"`([^`]+)`", row)}
     assert named == {path.name for path in folder.iterdir()}
     for row in (folder / "manifest-sha256.txt").read_text().splitlines():
