@@ -7,7 +7,7 @@ The steps, numbered as in the code below:
     4. Add the weights to even odds: a probability for each cause.
     5. Hold the likeliest verdict against the safety rule: rotation and misconfiguration need corroboration that an
        attacker can't forge. Without it the answer is `inconclusive`, with the check that would decide it.
-    6. The gravest case leads.
+    6. The gravest case leads. Strangers as few as on any day and seen before the onset are named, and don't lead.
 """
 
 from __future__ import annotations
@@ -52,8 +52,9 @@ def classify(evidence: Evidence) -> Verdict:
         The gravest cohort's verdict, with every cohort's. The same evidence always gives the same verdict.
     """
     facts = establish(evidence)  # 1
-    judged = [_judge(facts, case) for case in cases(facts)]  # 2 to 5
-    judged.sort(key=lambda item: (VERDICTS.index(item.verdict), -(item.cohort.failures or 0)))  # 6
+    found = [(case.kind == "trickle", _judge(facts, case)) for case in cases(facts)]  # 2 to 5
+    found.sort(key=lambda item: (item[0], VERDICTS.index(item[1].verdict), -(item[1].cohort.failures or 0)))  # 6
+    judged = [item for _, item in found]
     gravest = judged[0]
     findings = {(f.id, f.says): f for item in judged for f in item.findings}
     checks = dict.fromkeys(check for item in judged for check in item.would_change_it)

@@ -41,7 +41,7 @@ def _failures(facts: Facts, case: Case, seen: Observations) -> None:
         return
     source = f"metrics {failures.source}"
     if onset is None:
-        if case.kind not in ("foreign", "silent", "lapsed", "told", "split", "path"):
+        if case.kind not in ("foreign", "trickle", "silent", "lapsed", "told", "split", "path"):
             seen.add("no-excess", "No cohort's failures rise above their own baseline in the window.", source)
         return
     count = f"{onset.failures:.0f} of {onset.validations:.0f} validations failed, {onset.excess:.0f} over the baseline"

@@ -29,8 +29,6 @@ class Objection:
 
 def objection(facts: Facts, case: Case, verdict: str, cause: str) -> Objection | None:
     """Holds a verdict against the rule; None when it may be given."""
-    if case.kind == "trickle":
-        return None
     portal = cause == "captive-portal" and passing(case) and all(c.nature == "elsewhere" for c in case.foreign)
     if case.foreign and not portal and verdict not in ("mitm", "inconclusive"):
         return Objection(

@@ -20,6 +20,9 @@ def testimony(facts: Facts, case: Case, seen: Observations) -> None:
         name, says = _stranger(case, client)
         seen.add(name, says, client.source, {} if name in weighed else None)
         weighed.add(name)
+    if case.kind == "trickle":
+        says = "These are few, and as before the failures began, which have another reason: they don't lead."
+        seen.add("trickle-as-before", says, case.foreign[0].source)
     if len(case.foreign) > NOTED:
         says = f"{len(case.foreign) - NOTED} more groups of clients saw leaf keys that nobody knows."
         seen.add("more-strangers", says, case.foreign[NOTED].source, {})
@@ -35,8 +38,6 @@ def _stranger(case: Case, client: Client) -> tuple[str, str]:
     many = f"{client.count} reports of failing clients" if client.count > 1 else "A failing client"
     who = f"{many}{f' on {where}' if where else ''} saw"
     key = f"leaf key {short(client.leaf)}, which neither the inventory nor any trusted capture knows"
-    if case.kind == "trickle":
-        return "trickle-as-before", f"{who} a {key}: few, and as before the failures began."
     if client.nature == "authorised":
         says = f"{who} a chain issued by {text(client.name)}, an inspection CA that the inventory allows."
         return "client-chain-authorised", says

@@ -83,7 +83,8 @@ WEIGHTS: Mapping[str, Mapping[str, float]] = MappingProxyType(
         # A chain for other names fails with or without pins. Where it lasts it is held for an attack.
         "client-chain-elsewhere": {"captive-portal": 8},
         "client-chain-elsewhere-lasting": {"interception-untrusted-ca": 7},
-        "trickle-as-before": {"none": 12},
+        # What clients say lowers nothing: it keeps their case from leading the incident, and doesn't clear it.
+        "trickle-as-before": {},
         # The client says that its trust in the chain failed, and the chain is the owner's and valid.
         "clients-clock-off": {"clock-wrong": 7},
         "clients-distrust": {"chain-untrusted": 1.5},

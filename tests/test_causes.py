@@ -13,6 +13,7 @@ from causes import CASES, okhttp, reports, told, uncovered
 from incidents import ONSET, World, failures, rotation, since_onset
 
 from irkit.classify import classify
+from irkit.remedy import remedies
 from irkit.verdict import CAUSES
 
 
@@ -62,8 +63,10 @@ def test_the_everyday_trickle_of_debug_proxies_does_not_lead_a_rotation(world: W
     evidence = replace(evidence, reports=reports(trickle, told(evidence.captures[0].chain, count=80)))
     verdict = classify(evidence)
     assert verdict.verdict == "rotation"
-    kept = [item for item in verdict.cohorts if item.verdict == "none"]
-    assert any("as before the failures began" in finding.says for item in kept for finding in item.findings)
+    last = verdict.cohorts[-1]  # it is named for what it is all the same
+    assert (last.verdict, last.cause) == ("mitm", "user-installed-ca")
+    assert any("as before the failures began" in finding.says for finding in last.findings)
+    assert "Do not disable or loosen pinning" in " ".join(remedies(evidence, verdict).do_not)
 
 
 def test_the_same_proxies_first_seen_with_the_failures_lead(world: World) -> None:
