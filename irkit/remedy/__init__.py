@@ -34,6 +34,8 @@ _DO_NOT: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 _SERVED_WRONG = ("wrong-certificate-served", "incomplete-chain", "dual-certificate")
+# Where which key is served makes no difference.
+_ANY_KEY = ("pin-set-expired", "host-pattern-mismatch", "config-rejected")
 # With less than this brought back quickly, the last resort is named at all.
 _ENOUGH = 0.99
 
@@ -89,7 +91,8 @@ def _actions(facts: Facts, case: Case, judged: CohortVerdict) -> Iterator[Action
             yield from _served(facts, case, cause)
         case "misconfiguration":
             yield from shipped.stop_rollout(facts, case)
-            yield from server.switch_keys(facts, case)
+            if cause not in _ANY_KEY:
+                yield from server.switch_keys(facts, case)
             yield from shipped.emergency_update(facts, case)
         case "not-a-pin-failure":
             if cause == "certificate-expired":

@@ -148,15 +148,15 @@ def force_path(facts: Facts, case: Case) -> Iterator[Action]:
     restores, by_release = gains(
         facts, case, lambda release: accepts(release, chain, host=evidence.incident.host, at=evidence.now)
     )
-    if restores:
-        steps = (
-            "Serve the intermediates of the path that is pinned, and none that leads to another root.",
-            "Have the next release pin both roots, and a key of our own.",
-        )
-        yield Action(
-            "force-path", "Serve the chain that leads every device to the pinned certificate.", steps, restores,
-            by_release, MINUTES, why="The presented chain holds a pinned key; devices with newer roots end elsewhere.",
-        )  # fmt: skip
+    steps = (
+        "Serve the intermediates of the path that is pinned, and none that leads to another root.",
+        "Have the next release pin both roots, and a key of our own.",
+    )
+    # Where the presented chain doesn't hold the pinned key itself, how devices will build their paths can't be told.
+    yield Action(
+        "force-path", "Serve the chain that leads every device to the pinned certificate.", steps, restores or None,
+        by_release if restores else (), MINUTES, why="The server is unchanged; devices with newer roots end elsewhere.",
+    )  # fmt: skip
 
 
 def renew(facts: Facts, case: Case) -> Iterator[Action]:
