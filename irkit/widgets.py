@@ -56,6 +56,11 @@ def _set(shown: Any, markup: Markup) -> None:
     shown.value = cell(markup)
 
 
+def _wide() -> Any:
+    """One for each field: a layout that two share hides both."""
+    return widgets.Layout(width="36rem")
+
+
 def _button(name: str, act: Callable[[], None], *, style: str = "", wide: str = "auto") -> Any:
     button = widgets.Button(description=name, button_style=style, layout=widgets.Layout(width=wide))
     button.on_click(lambda _: act())
@@ -100,19 +105,18 @@ class FormDesk(Desk):
         self._task: asyncio.Task[None] | None = None
         self._open = contextlib.ExitStack()
         found = sorted(str(path) for path in Path().glob("**/incident*.toml") if "captures" not in path.parts)[:50]
-        wide = widgets.Layout(width="36rem")
         start = ("Incident file", "Alert", "Rehearse") if found else ("Rehearse", "Incident file", "Alert")
         self.source = widgets.ToggleButtons(options=start, description="Start from")
         self.file = widgets.Combobox(options=found, value=found[0] if found else "", description="File",
-                                     placeholder="incident.toml", ensure_option=False, layout=wide)  # fmt: skip
-        self.alert = widgets.Textarea(description="Alert", rows=6, layout=wide,
+                                     placeholder="incident.toml", ensure_option=False, layout=_wide())  # fmt: skip
+        self.alert = widgets.Textarea(description="Alert", rows=6, layout=_wide(),
                                       placeholder="Alertmanager's JSON, or the address of its API")  # fmt: skip
         self.kind = widgets.Dropdown(options=("mitm", *(k for k in KINDS if k != "mitm")), description="Rehearse")
-        self.host = widgets.Text(description="Host", placeholder="as in the file", layout=wide)
+        self.host = widgets.Text(description="Host", placeholder="as in the file", layout=_wide())
         self.hours = widgets.BoundedFloatText(value=0, min=0, max=24 * 90, description="Last hours")
-        self.vantages = widgets.Text(description="Vantages", placeholder="all; or names, with commas", layout=wide)
-        self.releases = widgets.Text(description="Releases", placeholder="all; or names, with commas", layout=wide)
-        self.out = widgets.Text(value=out, description="Leave files in", placeholder="nowhere", layout=wide)
+        self.vantages = widgets.Text(description="Vantages", placeholder="all; or names, with commas", layout=_wide())
+        self.releases = widgets.Text(description="Releases", placeholder="all; or names, with commas", layout=_wide())
+        self.out = widgets.Text(value=out, description="Leave files in", placeholder="nowhere", layout=_wide())
         self.start = _button("Run all steps", lambda: self.call(self._start), style="primary")
         self.check = _button("Only check what it needs", lambda: self.call(self._start, False))
         self.said = _html(status("Choose, then run. A rehearsal takes place on this machine alone."))
