@@ -34,7 +34,18 @@ from irkit.render import (
     text,
 )
 from irkit.runbook import section as runbook_section
-from irkit.summary import duration, meaning, percent, restores, result_json, since, summary_markdown, summary_text, who
+from irkit.summary import (
+    duration,
+    effect,
+    meaning,
+    percent,
+    restores,
+    result_json,
+    since,
+    summary_markdown,
+    summary_text,
+    who,
+)
 from irkit.verdict import Finding, Verdict
 
 __all__ = [
@@ -215,7 +226,7 @@ def answer(evidence: Evidence, verdict: Verdict, remediation: Remediation) -> Ma
 
 def _then(remediation: Remediation) -> Markup:
     """The actions after the first, a line each; the section on remedies has their steps."""
-    more = [fragment(action.title, f" {_sentence(restores(action))}") for action in remediation.actions[1:4]]
+    more = [fragment(action.title, f" {_sentence(effect(action))}") for action in remediation.actions[1:4]]
     return fragment(paragraph(strong("Then, or instead:")), bullets(more)) if more else Markup()
 
 

@@ -15,8 +15,8 @@ from irkit.runbook import section
 from irkit.verdict import VERDICTS, Cohort, Verdict
 
 __all__ = [
-    "SCHEMA", "duration", "interval", "meaning", "percent", "restores", "result_json", "since", "summary_markdown",
-    "summary_text", "who",
+    "SCHEMA", "duration", "effect", "interval", "meaning", "percent", "restores", "result_json", "since",
+    "summary_markdown", "summary_text", "who",
 ]  # fmt: skip
 
 SCHEMA = "irkit.result/1"
@@ -125,6 +125,12 @@ def restores(action: Action) -> str:
     return f"restores {percent(action.restores)} of the failing validations"
 
 
+def effect(action: Action) -> str:
+    """What an action brings back, and how long that takes, in a few words."""
+    takes = action.takes.partition(":")[0]
+    return restores(action) + (f", in {takes}" if takes else "")
+
+
 def summary_text(evidence: Evidence, verdict: Verdict, remediation: Remediation) -> str:
     """The answer for a terminal: verdict, what not to do in a MITM, the strongest findings, the first remedy."""
     incident = evidence.incident
@@ -141,7 +147,7 @@ def summary_text(evidence: Evidence, verdict: Verdict, remediation: Remediation)
         first = remediation.actions[0]
         lines.append(f"Do first: {text(first.title, 300)}{_restores(first)}")
         lines += [f"  - {text(step, 500)}" for step in first.steps]
-        lines += [f"Then, or instead: {text(a.title, 300)} ({restores(a)})" for a in remediation.actions[1:4]]
+        lines += [f"Then, or instead: {text(a.title, 300)} ({effect(a)})" for a in remediation.actions[1:4]]
     if verdict.missing:
         lines.append("Missing: " + "; ".join(f"{text(m.source)} ({text(m.reason, 150)})" for m in verdict.missing[:5]))
     lines += [f"Would decide it: {text(check, 500)}" for check in verdict.would_change_it[:2]]

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import html as stdlib_html
-import os
 import re
 import unicodedata
 from datetime import UTC, datetime, timedelta, timezone
@@ -332,12 +331,8 @@ def test_the_style_loads_nothing() -> None:
     assert "</" not in STYLE
 
 
-CORPUS = Path(os.environ.get("IRKIT_CORPUS", Path(__file__).parents[2] / "shared" / "corpus"))
-
-
-@pytest.mark.skipif(not (CORPUS / "hostile-certificates").is_dir(), reason="the corpus of real files is absent")
-def test_certificates_made_to_attack_a_reader_are_shown_as_text() -> None:
-    files = sorted((CORPUS / "hostile-certificates").glob("*.der"))
+def test_certificates_made_to_attack_a_reader_are_shown_as_text(corpus: Path) -> None:
+    files = sorted((corpus / "hostile-certificates").glob("*.der"))
     assert len(files) > 30
     for file in files:
         certificate = Certificate.from_der(file.read_bytes())

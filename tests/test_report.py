@@ -361,6 +361,13 @@ def test_several_cohorts_are_each_named_with_their_verdict(mitm: Example) -> Non
     assert "and 2 more cohorts" in first
 
 
+def test_the_first_screen_says_how_long_the_other_actions_take(mitm: Example) -> None:
+    actions = (mitm.remediation.actions[0], Action("z", "Do z.", ("a step",), 0.5, takes="days: a review comes first"))
+    example = Example(mitm.evidence, mitm.verdict, Remediation(actions))
+    assert "Do z. Restores 50 % of the failing validations, in days." in " ".join(Page(made(example)).first.split())
+    assert "Do z. (restores 50 % of the failing validations, in days)" in report.summary_text(*example)
+
+
 def test_an_action_says_what_it_costs_and_which_releases_it_brings_back(mitm: Example) -> None:
     action = Action(
         "x", "Do x.", ("a step",), 0.5, (("shop 1", 1.0), ("shop 2", 0.0)), takes="minutes", weakens="all of it"

@@ -49,7 +49,7 @@ def intercepted(facts: Facts, case: Case, cause: str) -> Iterator[Action]:
                 f"Ask the operator of the inspection in {where} to bypass TLS inspection for {host}.",
                 "Publish a support article: which product, how its administrator exempts a host.",
             ),
-            takes="as long as its operator takes",
+            takes="days: the operator of the inspection has to act",
             why="Pinning rightly refuses the inspection; exempting the host ends the failures with pinning on.",
         )
     if cause == "user-installed-ca":
