@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 __all__ = ["THRESHOLD", "Change", "Episode", "Shape", "change", "dispersion", "episode", "when"]
 
 Floats = NDArray[np.float64]
+Places = NDArray[np.intp]
 Shape = Literal["step", "ramp", "blip", "recurring", "drift"]
 
 THRESHOLD = 16.0  # least corrected log-likelihood ratio; benchmarks/onset.py measures the false alarms it leaves
@@ -23,6 +24,7 @@ RISE = 2.0  # a ratio below twice its baseline is no incident: diurnal mixes of 
 LEAST = 4.0  # failures beyond the baseline
 COARSE = 288  # bins of the first scan: 5 minutes over a day
 RAMP = 15  # bins; a faster rise is a step
+BLOCK, PROMISING = 8, 12  # edges that are bounded together, and blocks that are looked at first
 CHANCE = 8.0  # what the best of a day's short stretches is worth by chance
 
 
@@ -98,32 +100,65 @@ def _gain(k_in: Floats, n_in: Floats, k: float, n: float) -> Floats:
     return found
 
 
-def _best(cum_k: Floats, cum_n: Floats, firsts: NDArray[np.intp], lasts: NDArray[np.intp]) -> tuple[int, int, float]:
-    """The stretch with the largest gain among some first and last edges."""
-    first, last = np.meshgrid(firsts, lasts, indexing="ij")
+def _gains(cum_k: Floats, cum_n: Floats, first: Places, last: Places) -> Floats:
+    """The gain of each stretch from a first to a last edge; -inf where it is none, or no clear rise."""
     gain = _gain(cum_k[last] - cum_k[first], cum_n[last] - cum_n[first], cum_k[-1], cum_n[-1])
     # What began before the window and is over has no onset here, unless most of the window is its baseline.
-    gain = np.where((last > first) & ~((first == 0) & (last > len(cum_k) // 2)), gain, -np.inf)
-    i, j = np.unravel_index(int(np.argmax(gain)), gain.shape)
-    return int(firsts[i]), int(lasts[j]), float(gain[i, j])
+    found: Floats = np.where((last > first) & ~((first == 0) & (last > len(cum_k) // 2)), gain, -np.inf)
+    return found
 
 
-def episode(failures: Floats, validations: Floats, spread: float | None = None) -> Episode | None:
-    """The stretch that rises most surely above the rest; None if there is none. NaN is read as nothing known."""
+def _best(cum_k: Floats, cum_n: Floats, firsts: Places, lasts: Places) -> tuple[int, int, float]:
+    """The stretch with the largest gain among some first and last edges; of equals, the first.
+
+    By branch and bound: in a block of edges no stretch can gain more than its longest's failures would in its
+    shortest's validations, and none is clear if these are not. That leaves a twentieth of the stretches to look at.
+    """
+    size = len(cum_k) - 1
+    heads, tails = (
+        np.append(edges, np.repeat(edges[-1], -len(edges) % BLOCK)).reshape(-1, BLOCK) for edges in (firsts, lasts)
+    )
+    bins = np.diff(cum_n)
+    least = bins[bins > 0].min(initial=np.inf)  # a stretch holds a bin with validations, or says nothing
+    k = np.maximum(cum_k[tails[:, -1]] - cum_k[heads[:, :1]], 0.0)
+    n = np.maximum(cum_n[tails[:, 0]] - cum_n[heads[:, -1:]], least)
+    bound = np.where(tails[:, -1] > heads[:, :1], _gain(k, np.minimum(n, cum_n[-1]), cum_k[-1], cum_n[-1]), -np.inf)
+
+    def look(blocks: NDArray[np.bool_]) -> tuple[int, int, float]:
+        a, b = np.nonzero(blocks)
+        first, last = np.broadcast_arrays(heads[a][:, :, None], tails[b][:, None, :])
+        gain = _gains(cum_k, cum_n, first, last)
+        best = gain.max(initial=-np.inf)
+        if not np.isfinite(best):
+            return 0, size, -np.inf
+        i, j = divmod(int((first * (size + 1) + last)[gain == best].min()), size + 1)
+        return i, j, float(best)
+
+    _, _, floor = look(bound >= np.sort(bound, axis=None)[-min(PROMISING, bound.size)])
+    return look(bound >= floor - 1e-9 * abs(floor)) if np.isfinite(floor) else look(np.isfinite(bound))
+
+
+def episode(failures: Floats, validations: Floats, spread: float | None = None, least: float = 0.0) -> Episode | None:
+    """The stretch that rises most surely above the rest; None if there is none, or its score is below the least.
+
+    NaN is read as nothing known.
+    """
     k, n = _known(failures, validations)
     if len(k) < 2 or k.sum() < LEAST:
         return None
     cum_k, cum_n = _cumulative(k), _cumulative(n)
-    width = max(1, -(-len(k) // COARSE))
-    edges = np.unique(np.append(np.arange(0, len(k), width), len(k))).astype(np.intp)
+    size, width = len(k), max(1, -(-len(k) // COARSE))
+    edges = np.append(np.arange(0, size, width), size)
     first, last, gain = _best(cum_k, cum_n, edges, edges)
     if not np.isfinite(gain):
         return None
-    reach = np.arange(-2 * width, 2 * width + 1)
-    firsts = np.unique(np.clip(first + reach, 0, len(k) - 1))
-    lasts = np.array([last]) if last == len(k) else np.unique(np.clip(last + reach, 1, len(k)))
+    firsts = np.arange(max(first - 2 * width, 0), min(first + 2 * width, size - 1) + 1)
+    lasts = np.arange(max(last - 2 * width, 1), min(last + 2 * width, size) + 1) if last < size else edges[-1:]
     first, last, gain = _best(cum_k, cum_n, firsts, lasts)
-    return Episode(first, last, gain / (spread or dispersion(k, n)))
+    if gain < least:  # a dispersion is one at least
+        return None
+    found = Episode(first, last, gain / (spread or dispersion(k, n)))
+    return found if found.score >= least else None
 
 
 def _known(failures: Floats, validations: Floats) -> tuple[Floats, Floats]:
@@ -244,7 +279,9 @@ def _interval(score: Floats) -> tuple[int, int, int]:
 
 def _likelihood(k: Floats, n: Floats, base: float, begin: Floats, full: Floats) -> Floats:
     """Log-likelihoods of trapezoids: up from `begin` until `full`, both ratios fitted by Newton steps."""
-    bins, rise = np.arange(len(k)) + 0.5, (full - begin)[:, None]
+    left, right = max(int(begin.min()), 0), int(np.ceil(full.max()))  # before and after, the bins are as one
+    k, n = (np.concatenate([[x[:left].sum()], x[left:right], [x[right:].sum()]]) for x in (k, n))
+    bins, rise = left + np.arange(len(k)) - 0.5, (full - begin)[:, None]
     part = np.clip((bins - begin[:, None]) / np.maximum(rise, 1e-9), 0, 1)
     seen, above = n.sum(), part @ n
     height = np.maximum((part @ k - base * above) / np.maximum(part**2 @ n, 1e-9), base)
@@ -276,12 +313,14 @@ def _ramp(k: Floats, n: Floats, base: float, first: int) -> tuple[int, int, floa
     if not begins.size or len(coarse_k) < 8:
         return None
     begin, rise = (grid.ravel() for grid in np.meshgrid(begins, rises, indexing="ij"))
-    best = int(np.argmax(_likelihood(coarse_k, coarse_n, base, begin, begin + rise)))
-    at, full = float(begin[best] * width), float((begin[best] + rise[best]) * width)
+    # A rise that goes on at the window's end is as if complete there: its height beyond is unknown.
+    end = np.minimum(begin + rise, len(coarse_k))
+    best = int(np.argmax(_likelihood(coarse_k, coarse_n, base, begin, end)))
+    at, full = float(begin[best] * width), float(end[best] * width)
     reach = np.array([max(2.0, width * (begins[-1] - begins[0]) / len(begins)), max(2.0, 0.3 * (full - at))])
     for _ in range(16):  # finer and finer around the best
         ats = np.unique(np.clip(np.round(at + reach[0] * np.arange(-2, 3)), 0, size - 2))
-        fulls = np.unique(np.round(full + reach[1] * np.arange(-2, 3)))
+        fulls = np.unique(np.minimum(np.round(full + reach[1] * np.arange(-2, 3)), size))
         begin, end = (grid.ravel() for grid in np.meshgrid(ats, fulls, indexing="ij"))
         likely = _likelihood(k, n, base, begin, np.maximum(end, begin + 1))
         best = int(np.argmax(likely))
@@ -300,7 +339,7 @@ def _when_ramp(counts: tuple[Floats, Floats], base: float, begin: int, full: int
     k, n = counts
     for reach in (8, 32, 128, 512):  # as wide as it takes, and no coarser than it has to be
         begins = np.unique(np.clip(np.round(begin + reach * np.linspace(-1, 1, 33)), 0, len(k) - 2))
-        fulls = np.unique(np.round(full + reach * np.linspace(-1, 1, 9)))
+        fulls = np.unique(np.minimum(np.round(full + reach * np.linspace(-1, 1, 9)), len(k)))
         grid = [axis.ravel() for axis in np.meshgrid(begins, fulls, indexing="ij")]
         likely = _likelihood(k, n, base, grid[0], np.maximum(grid[1], grid[0] + 1)) / spread
         _, low, high = _interval(likely.reshape(len(begins), -1).max(axis=1))

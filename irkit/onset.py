@@ -180,6 +180,7 @@ class _Cells:
     all_n: Floats
     names: Mapping[str, tuple[str, ...]]  # from role to the values that occur
     codes: Mapping[str, NDArray[np.intp]]  # from role to each cohort's value, as an index into the names
+    searched: dict[bytes, Episode | None] = field(default_factory=dict)  # by mask: found already
 
     @classmethod
     def of(cls, failures: Failures) -> _Cells:
@@ -212,13 +213,12 @@ class _Cells:
 
     def rises(self) -> list[Episode]:
         """The rises of all candidates, surest first; the more were searched, the more it takes to be one."""
-        found = []
         masks = list(self.candidates())
         for mask in masks:
-            k = self.k[mask].sum(axis=0)
-            one = episode(k, self.n[mask].sum(axis=0)) if k.sum() >= 4 else None
-            if one is not None and one.score >= THRESHOLD + np.log(len(masks)):
-                found.append(one)
+            if (key := mask.tobytes()) not in self.searched:
+                self.searched[key] = episode(self.k[mask].sum(axis=0), self.n[mask].sum(axis=0), least=THRESHOLD)
+        least = THRESHOLD + np.log(len(masks))
+        found = [one for mask in masks if (one := self.searched[mask.tobytes()]) is not None and one.score >= least]
         return sorted(found, key=lambda one: -one.score)[:TRIED]
 
     def surest(self) -> tuple[Episode, Bools, dict[str, str | tuple[str, ...]]] | None:
@@ -336,6 +336,7 @@ class _Cells:
             self.all_n,
             self.names,
             self.codes,
+            {key: found for key, found in self.searched.items() if not (np.frombuffer(key, bool) & mask).any()},
         )
         return (one if one.excess > 0 else None), left
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from prometheus_server import MINUTES, START
 
-from irkit.changepoint import dispersion
+from irkit.changepoint import _best, _gains, dispersion, episode
 from irkit.errors import InputError
 from irkit.failures import Failures
 from irkit.metrics import query_failures
@@ -348,3 +348,40 @@ def test_dispersion_is_one_for_poisson_and_more_for_noise_but_not_for_a_step() -
     assert dispersion(k, n) < 1.5
     _, k, n = series(0, 100_000, noise=0.05)
     assert dispersion(k, n) > 10
+
+
+def exhaustive(cum_k: Floats, cum_n: Floats, firsts: Any, lasts: Any) -> tuple[int, int, float]:
+    """The stretch with the largest gain, by looking at every one."""
+    first, last = np.meshgrid(firsts, lasts, indexing="ij")
+    gain = _gains(cum_k, cum_n, first, last)
+    i, j = np.unravel_index(int(np.argmax(gain)), gain.shape)
+    return int(firsts[i]), int(lasts[j]), float(gain[i, j])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32), st.integers(2, 400), st.sampled_from([0.2, 5, 200, 1e5]), st.floats(0, 0.9))
+def test_the_pruned_search_finds_the_stretch_that_the_exhaustive_one_finds(
+    seed: int, size: int, level: float, height: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    n = rng.poisson(level * rng.gamma(2, 0.5, size)) * (rng.random(size) > rng.choice([0, 0.3])).astype(float)
+    ratio = np.full(size, 0.01) * rng.gamma(5, 0.2, size)
+    for _ in range(rng.integers(0, 4)):
+        begin, end = sorted(rng.integers(0, size + 1, 2))
+        ratio[begin:end] += height * rng.random()
+    k = rng.binomial(n.astype(int), np.clip(ratio, 0, 1)) + rng.choice([0, 0.25])
+    cum_k, cum_n = (np.concatenate([[0.0], np.cumsum(counts)]) for counts in (k, n))
+    if not cum_n[-1] or not cum_k[-1]:
+        return
+    edges = np.arange(size + 1)
+    for firsts, lasts in ((edges, edges), (edges[::3], edges[::3]), (edges[: size // 2 + 1], edges[-1:])):
+        found, every = _best(cum_k, cum_n, firsts, lasts), exhaustive(cum_k, cum_n, firsts, lasts)
+        assert found[2] == every[2]
+        assert found[:2] == every[:2] or found[2] == -np.inf
+
+
+def test_a_least_score_only_leaves_out_what_is_below_it() -> None:
+    for height in (0.0, 0.005, 0.01, 0.3):
+        _, k, n = series(after(600, height))
+        whole, above = episode(k, n), episode(k, n, least=16.0)
+        assert above == (whole if whole is not None and whole.score >= 16 else None)
