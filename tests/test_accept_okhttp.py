@@ -297,7 +297,7 @@ def test_the_cleaned_chain_is_okhttp_s_own(java: Callable[[list[str]], list[str]
     wrong = []
     for (roots, chain), theirs in zip(cases, answers, strict=True):
         question = Question(Release("okhttp", ()), chain, "", None, TrustStore("own", roots), None, ())
-        found = clean(chain, question)
+        found = clean(question)
         if ders(found) != theirs:
             wrong.append(
                 ([c.subject for c in roots], [c.subject for c in chain], [c.subject for c in found], theirs[:40])

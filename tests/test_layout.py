@@ -29,8 +29,8 @@ ORDER = [
     "proxy", "capture", "target", "sweep", "fleet", "fleetfile", "fleet_command", "capture_command",
     # paths, and pins
     "truststore", "trust", "pins.binary_xml", "pins.keys", "pins.markup", "pins.release", "pins.pattern",
-    "pins.suffix", "pins.cover", "pins.grammar", "pins.check", "pins.notes", "pins.android", "pins.listing",
-    "pins.resources", "pins.source", "pins.chromium", "pins.hpkp", "pins.okhttp", "pins.report", "pins.trustkit",
+    "pins.suffix", "pins.cover", "pins.grammar", "pins.check", "pins.source", "pins.notes", "pins.android",
+    "pins.listing", "pins.resources", "pins.chromium", "pins.hpkp", "pins.okhttp", "pins.report", "pins.trustkit",
     "pins.code", "pins.ios", "pins.package", "pins.load", "pins.unpack", "pins.write", "pins", "pins.command",
     # failures
     "incident", "incidentfile", "promql", "counters", "servermetrics", "failures", "changepoint", "metricdump",

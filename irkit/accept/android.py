@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
-from typing import Literal
 
-from irkit.accept.value import Acceptance, Answer, Path, Question, across, judge_pins, let_through, no, on_paths
+from irkit.accept.value import Acceptance, Devices, Path, Question, across, judge_pins, let_through, no, on_paths
 from irkit.pins.cover import android_rule
 from irkit.pins.grammar import android_expiry, read_pin
 from irkit.pins.release import Anchor, ConfiguredPin, HostRule
@@ -92,7 +91,7 @@ def _judged(question: Question, rule: HostRule | None) -> Acceptance:
     if pinned.why in ("trust", "host"):
         return pinned
     if pinned.answer in ("no", "unknown") and not rule.enforce:
-        return _lifted(pinned, "not-enforced", "a mismatch is only reported")
+        return pinned.instead("unpinned", "not-enforced", "a mismatch is only reported")
     return _while_in_force(question, rule, pinned)
 
 
@@ -108,12 +107,8 @@ def _overridden(judged: Acceptance, anchors: Sequence[Anchor]) -> Acceptance:
     if not sources:
         return judged
     reason = f"overridePins: a device where the path ends at a certificate of {sources} skips the pins"
-    devices: tuple[tuple[str, Answer], ...] = ((f"anchor in {sources}", "unpinned"), ("another anchor", "no"))
-    return replace(judged, answer="on some devices", why="override", reasons=(reason, *judged.reasons), devices=devices)
-
-
-def _lifted(judged: Acceptance, why: Literal["not-enforced", "expired-config"], reason: str) -> Acceptance:
-    return replace(judged, answer="unpinned", why=why, reasons=(reason, *judged.reasons))
+    devices: Devices = ((f"anchor in {sources}", "unpinned"), ("another anchor", "no"))
+    return judged.instead("on some devices", "override", reason, devices)
 
 
 def _while_in_force(question: Question, rule: HostRule, pinned: Acceptance) -> Acceptance:
@@ -122,21 +117,16 @@ def _while_in_force(question: Question, rule: HostRule, pinned: Acceptance) -> A
     if day is None or day.year >= 9999:
         return pinned
     if question.at is None:
-        return replace(pinned, reasons=(*pinned.reasons, f"no time was given: the pins count as not expired on {day}"))
+        return pinned.undated(day)
     written = f"the pin-set expired at the start of {day.isoformat()}: any trusted chain is accepted"
     ended = _ended(day, question.at, question.tz)
     if ended is True:
-        return _lifted(pinned, "expired-config", written)
+        return pinned.instead("unpinned", "expired-config", written)
     if ended is False or pinned.answer != "no":
         return pinned
     reason = f"{written}, which has come in some time zones and not in others"
-    return replace(
-        pinned,
-        answer="on some devices",
-        why="time-zone",
-        reasons=(reason, *pinned.reasons),
-        devices=((f"zones where {day.isoformat()} has begun", "unpinned"), ("other zones", "no")),
-    )
+    devices: Devices = ((f"zones where {day.isoformat()} has begun", "unpinned"), ("other zones", "no"))
+    return pinned.instead("on some devices", "time-zone", reason, devices)
 
 
 def _ended(day: date, at: datetime, tz: tzinfo | None) -> bool | None:
@@ -159,4 +149,4 @@ def _foreign_roots(question: Question, judged: Acceptance, rule: HostRule | None
     if judged.why != "trust" or question.trust is None or not shipped:
         return judged
     reason = f"the app has trust anchors of its own ({', '.join(shipped)}), which the given roots may lack"
-    return replace(judged, answer="unknown", why="unconfirmed", reasons=(reason, *judged.reasons))
+    return judged.instead("unknown", "unconfirmed", reason)

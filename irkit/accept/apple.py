@@ -85,12 +85,11 @@ def trustkit_ios(question: Question) -> Acceptance:
     if judged.why in ("trust", "host"):
         return judged
     if unsure := _not_followed(question.release, rules):
-        return replace(judged, answer="unknown", why="unconfirmed", reasons=(unsure, *judged.reasons))
+        return judged.instead("unknown", "unconfirmed", unsure)
     if rule.expires is not None:
         judged = _while_in_force(rule.expires, question.at, judged)
     if judged.answer in ("no", "unknown") and not rule.enforce and judged.certificate is None:
-        reasons = ("TSKEnforcePinning is NO: a mismatch is only reported", *judged.reasons)
-        return replace(judged, answer="unpinned", why="not-enforced", reasons=reasons)
+        return judged.instead("unpinned", "not-enforced", "TSKEnforcePinning is NO: a mismatch is only reported")
     return judged
 
 
@@ -149,12 +148,10 @@ def _while_in_force(expires: str, at: datetime | None, judged: Acceptance) -> Ac
         if judged.answer != "no":
             return judged
         reason = f"what TrustKit makes of the date {text(expires, 40)} is not confirmed; it may never expire"
-        return replace(judged, answer="unknown", why="unconfirmed", reasons=(reason, *judged.reasons))
+        return judged.instead("unknown", "unconfirmed", reason)
     if at is None:
-        return replace(
-            judged, reasons=(*judged.reasons, f"no time was given: the pins count as not expired on {end:%F}")
-        )
+        return judged.undated(end.date())
     if at > end:
         reason = f"the pins expired at {end:%F} 00:00 UTC: TrustKit leaves the chain to the system"
-        return replace(judged, answer="unpinned", why="expired-config", reasons=(reason, *judged.reasons))
+        return judged.instead("unpinned", "expired-config", reason)
     return judged

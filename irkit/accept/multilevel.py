@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from irkit.accept.value import Acceptance, Path, Question, mismatch, on_paths, unpinned
@@ -27,8 +26,8 @@ def multilevel(question: Question, strategy: Strategy) -> Acceptance:
     if judged.why == "pin" and judged.answer == "no" and at is not None and not strategy.enforced(at):
         begins = strategy.enforce_from
         when = f"before {begins.astimezone(UTC):%F %H:%M} UTC" if begins is not None and at < begins else "any more"
-        reasons = (f"the strategy is not enforced {when}: a mismatch is only reported", *judged.reasons)
-        return replace(judged, answer="unpinned", why="not-enforced", reasons=reasons)
+        reason = f"the strategy is not enforced {when}: a mismatch is only reported"
+        return judged.instead("unpinned", "not-enforced", reason)
     return judged
 
 
@@ -41,14 +40,13 @@ def _judge(path: Path, keys: Sequence[PinnedKey], strategy: Strategy, at: dateti
         if key.level == level and fits(entry, path[i])
     ]
     matched = {key.level for _, key in hits}
-    enough = {
-        "strict": "leaf" in matched and len(matched) > 1,
-        "balanced": len(matched) > 1,
-        "flexible": bool(matched),
+    wanted, enough = {
+        "strict": ("the leaf and a CA", "leaf" in matched and len(matched) > 1),
+        "balanced": ("two levels", len(matched) > 1),
+        "flexible": ("one level", bool(matched)),
     }[strategy.mode]
     said = ", ".join(level for level in ("leaf", "intermediate", "root") if level in matched) or "no level"
     if not enough:
-        wanted = {"strict": "the leaf and a CA", "balanced": "two levels", "flexible": "one level"}[strategy.mode]
         reasons = [
             f"{strategy.mode} wants {wanted} to match, and {said} does",
             *mismatch(path, tuple(entries.values())),

@@ -59,7 +59,7 @@ def _judged(question: Question, *, checked: bool) -> Acceptance:
         android = deciding(judge_pins(path, entries, rule, java=True))
         if question.trust is None or not verification.ok:
             return android
-        cleaned = clean(question.chain, question)
+        cleaned = clean(question)
         jvm = (
             deciding(judge_pins(cleaned, entries, rule, java=True))
             if cleaned
@@ -70,11 +70,12 @@ def _judged(question: Question, *, checked: bool) -> Acceptance:
     return on_paths(question, verification, judge)
 
 
-def clean(chain: Path, question: Question) -> Path:
+def clean(question: Question) -> Path:
     """The chain as `BasicCertificateChainCleaner` makes it; empty where it throws.
 
     The first anchor by subject and signature, else the first presented certificate that signed the last; no way back.
     """
+    chain = question.chain
     if question.trust is None or not chain:
         return ()
     queue, result, anchored = list(chain[1:]), [chain[0]], False

@@ -56,10 +56,10 @@ def chromium(question: Question) -> Acceptance:
 
     judged = replace(on_paths(question, verification, judge), rule=rule)
     if judged.answer in ("no", "unknown") and not rule.enforce:
-        return replace(judged, answer="unpinned", why="not-enforced", reasons=("report only", *judged.reasons))
+        return judged.instead("unpinned", "not-enforced", "report only")
     if judged.why == "pin" and judged.answer == "no" and question.trust is not None and not _public(judged.path):
         reason = "the root is not a public one: browsers skip pins for roots installed locally, and report nothing"
-        return replace(judged, answer="unpinned", why="private-root", reasons=(reason, *judged.reasons))
+        return judged.instead("unpinned", "private-root", reason)
     if question.release.platform == "hpkp" and judged.why == "pin":
         return replace(judged, reasons=(*judged.reasons, *_noted(judged, rule)))
     return judged

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, tzinfo
+from datetime import date, datetime, tzinfo
 from functools import lru_cache
 from typing import Literal
 
@@ -17,8 +17,8 @@ from irkit.spki import with_null
 from irkit.trust import TrustStore, Verification, issued_by_cas, linked_paths, verify
 
 __all__ = [
-    "Acceptance", "Answer", "Path", "Question", "Why", "across", "find", "judge_pins", "let_through", "match",
-    "matches", "mismatch", "no", "on_paths", "unpinned",
+    "Acceptance", "Answer", "Devices", "Path", "Question", "Why", "across", "find", "judge_pins", "let_through",
+    "match", "matches", "mismatch", "no", "on_paths", "unpinned",
 ]  # fmt: skip
 
 Answer = Literal["yes", "no", "unpinned", "unknown", "on some devices"]
@@ -28,6 +28,7 @@ Why = Literal[
     "trust-store", "path", "time-zone", "version", "unconfirmed",
 ]  # fmt: skip
 Path = tuple[Certificate, ...]
+Devices = tuple[tuple[str, Answer], ...]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -57,12 +58,20 @@ class Acceptance:
     pin: Pin | None = None
     rule: HostRule | None = None
     path: Path = ()
-    devices: tuple[tuple[str, Answer], ...] = ()
+    devices: Devices = ()
 
     @property
     def connects(self) -> bool:
         """Whether the connection goes through on every device."""
         return self.answer in ("yes", "unpinned")
+
+    def instead(self, answer: Answer, why: Why, reason: str, devices: Devices = ()) -> Acceptance:
+        """Another answer, for a reason that goes before the others."""
+        return replace(self, answer=answer, why=why, reasons=(reason, *self.reasons), devices=devices or self.devices)
+
+    def undated(self, day: date) -> Acceptance:
+        """The answer where no time was given to hold an expiry against."""
+        return replace(self, reasons=(*self.reasons, f"no time was given: the pins count as not expired on {day}"))
 
     def __repr__(self) -> str:
         return f"Acceptance({self.answer}, {self.why})" + "".join(f"\n  {text(line, 600)}" for line in self.reasons)

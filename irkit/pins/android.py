@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from irkit.errors import InputError
@@ -86,7 +86,7 @@ def read_android(raw: bytes, platform: Literal["android", "trustkit-android"], n
     _commented_out(root, bool(any(rule.pins for rule in rules)), notes)
     if platform == "android" and any(element.name == "trustkit-config" for element in root.walk()):
         notes.add("trustkit", "info", "TrustKit Android reads this file too: platform trustkit-android has its rules")
-    return Release(platform, tuple(rules), rejected=notes.rejected, findings=notes.findings, debug_anchors=debug or ())
+    return replace(notes.release(rules), debug_anchors=debug or ())
 
 
 def _only_one(root: Element, name: str, notes: Notes) -> list[Element]:
@@ -246,16 +246,12 @@ def _lint_names(root: Element, notes: Notes) -> None:
         known = _ATTRIBUTES.get(element.name, set())
         for attribute in element.attributes:
             if ":" not in attribute and attribute != "xmlns" and element.name in _ATTRIBUTES and attribute not in known:
-                meant = notes.nearest(attribute, known, 0.55)
                 says = f"the attribute {text(attribute, 60)} of <{element.name}> is ignored"
-                says += f"; it is spelt {meant}" if meant else ""
-                notes.add("unknown-attribute", "error" if meant else "warning", says, element.where)
+                notes.ignored(says, attribute, known, element.where, slug="unknown-attribute", cutoff=0.55)
         for child in element.children:
             if child.name not in _PARENTS:
-                meant = notes.nearest(child.name, _PARENTS)
                 says = f"the element <{text(child.name, 60)}> is ignored, with all that is in it"
-                says += f"; it is spelt <{meant}>" if meant else ""
-                notes.add("unknown-element", "error" if meant else "warning", says, child.where)
+                notes.ignored(says, child.name, _PARENTS, child.where, slug="unknown-element", form="<{}>")
             elif element.name not in _PARENTS[child.name]:
                 says = f"<{child.name}> is ignored inside <{element.name}>; it belongs in <{_home(child.name)}>"
                 notes.add("misplaced-element", "error", says, child.where)
@@ -279,5 +275,4 @@ def _commented_out(root: Element, live: bool, notes: Notes) -> None:
             count = len(re.findall(r"<pin\s", comment))
             if count or "<pin-set" in comment:
                 said = f"{count} pins are" if count > 1 else "a pin is" if count else "a <pin-set> is"
-                says = f"{said} commented out" + ("" if live else ", and none is left: this app is not pinned here")
-                notes.add("commented-out-pin", "warning" if live else "error", says, f"line {line}")
+                notes.commented_out(said, f"line {line}", live=live)

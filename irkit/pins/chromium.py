@@ -54,7 +54,7 @@ def read_chromium(raw: bytes, _platform: str, name: str) -> Release:
         says = "the pins are names: their hashes are in the .pins file, which was not beside the JSON"
         notes.add("unknown-pin", "error", says)
     rules = [rule for item in entries if (rule := _rule(item, sets, named, notes)) is not None]
-    return Release("chromium", tuple(rules), findings=notes.findings)
+    return notes.release(rules)
 
 
 def _rule(
@@ -123,4 +123,4 @@ def read_chromium_pins(raw: bytes, _platform: str, name: str) -> Release:
     )
     if not pins:
         raise InputError(f"{text(name)} holds no pin", "give transport_security_state_static.pins")
-    return Release("chromium", (HostRule("*", False, pins, frozenset({"any"})),), findings=notes.findings)
+    return notes.release([HostRule("*", False, pins, frozenset({"any"}))])

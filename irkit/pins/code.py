@@ -7,22 +7,15 @@ from typing import Any
 
 from irkit.errors import InputError
 from irkit.pins.notes import Notes
-from irkit.pins.okhttp import commented_out, loose_pins, pinner_rule, unknown_host, unknown_pin
+from irkit.pins.okhttp import loose_pins, pinner_rule, source_release
 from irkit.pins.release import ConfiguredPin, HostRule, Platform, Release
-from irkit.pins.source import Source, Unknown, decode_text
+from irkit.pins.source import Source, Unknown, decode_text, written
 from irkit.pins.trustkit import EXCLUDE, trustkit_rules
 from irkit.render import text
 
 __all__ = ["read_alamofire", "read_curl", "read_python", "read_react_native", "read_trustkit_source"]
 
 _BASE64_PIN = re.compile(r"[A-Za-z0-9+/]{43}=\Z|sha256/")
-
-
-def _release(source: Source, rules: list[HostRule], notes: Notes, name: str, what: str) -> Release:
-    commented_out(source, bool(rules), notes)
-    if not rules and not notes.findings:
-        raise InputError(f"{text(name)} names {what} but no pin", "give the source file with the pins")
-    return Release(notes.platform, tuple(rules), rejected=notes.rejected, findings=notes.findings)
 
 
 def read_trustkit_source(raw: bytes, _platform: str, name: str) -> Release:
@@ -36,11 +29,11 @@ def read_trustkit_source(raw: bytes, _platform: str, name: str) -> Release:
     rules: list[HostRule] = []
     for _, domains in source.value_after("kTSKPinnedDomains", "TSKPinnedDomains"):
         if isinstance(domains, dict):
-            named = {_host(host, notes): _constants(policy) for host, policy in domains.items()}
+            named = {notes.host(host, ""): _constants(policy) for host, policy in domains.items()}
             rules += trustkit_rules({"TSKPinnedDomains": named, "TSKSwizzleNetworkDelegates": True}, notes)
     if not rules:
         rules = loose_pins(source, rules, notes, _BASE64_PIN)
-    return _release(source, rules, notes, name, "TrustKit")
+    return source_release(source, rules, notes, name, "TrustKit")
 
 
 def _constants(policy: Any) -> Any:
@@ -53,11 +46,7 @@ def _constants(policy: Any) -> Any:
 
 def _by_name(policy: dict[Any, Any]) -> dict[str, Any]:
     """Options with bare words as the names that they are."""
-    return {key.written if isinstance(key, Unknown) else str(key): value for key, value in policy.items()}
-
-
-def _host(key: Any, notes: Notes) -> str:
-    return key if isinstance(key, str) else unknown_host(key, "", notes)
+    return {written(key): value for key, value in policy.items()}
 
 
 def read_react_native(raw: bytes, platform: Platform, name: str) -> Release:
@@ -74,7 +63,7 @@ def read_react_native(raw: bytes, platform: Platform, name: str) -> Release:
         rules += _react_native_rules(domains, platform, notes)
     rules += _ssl_pinning(source, notes) if platform == "okhttp" else []
     rules += loose_pins(source, rules, notes, _BASE64_PIN) if not rules else []
-    return _release(source, rules, notes, name, "pinning")
+    return source_release(source, rules, notes, name, "pinning")
 
 
 def _ssl_pinning(source: Source, notes: Notes) -> list[HostRule]:
@@ -94,8 +83,7 @@ def _ssl_pinning(source: Source, notes: Notes) -> list[HostRule]:
     rules = []
     for token, url, option in found:
         where = f"line {token.line}"
-        written = url.written if isinstance(url, Unknown) else str(url)
-        host = re.match(r"https://([\w.-]+)", written)
+        host = re.match(r"https://([\w.-]+)", written(url))
         named = _by_name(option)
         values = named.get("certs", named.get("cert"))
         pins = tuple(
@@ -103,16 +91,14 @@ def _ssl_pinning(source: Source, notes: Notes) -> list[HostRule]:
             for value in (values if isinstance(values, list) else [values])
             if value is not None
         )
-        pattern = host[1] if host else unknown_host(Unknown(written), where, notes)
+        pattern = host[1] if host else notes.host(Unknown(written(url)), where)
         rules.append(pinner_rule(pattern, pins, where, notes))
     return rules
 
 
 def _bundled(value: Any, where: str, notes: Notes) -> ConfiguredPin:
     """A pin as text, or the name of a certificate file."""
-    if not isinstance(value, str):
-        return unknown_pin(value if isinstance(value, Unknown) else Unknown(str(type(value))), where, notes)
-    if value.startswith("sha256/"):
+    if not isinstance(value, str) or value.startswith("sha256/"):
         return notes.pin(value, where=where)
     notes.add("unknown-pin", "warning", f"{text(value, 80)} is a certificate in the app's bundle, not here", where)
     return ConfiguredPin(value, None, problem="names a certificate in the app's bundle", where=where)
@@ -126,14 +112,14 @@ def _react_native_rules(domains: dict[Any, Any], platform: Platform, notes: Note
             "expirationDate": "TSKExpirationDate",
         }
         named = {
-            _host(host, notes): {keys.get(key, key): value for key, value in _by_name(policy).items()}
+            notes.host(host, ""): {keys.get(key, key): value for key, value in _by_name(policy).items()}
             for host, policy in domains.items()
             if isinstance(policy, dict)
         }
         return list(trustkit_rules({"TSKPinnedDomains": named, "TSKSwizzleNetworkDelegates": True}, notes))
     rules = []
     for key, options in domains.items():
-        host, policy = _host(key, notes), _by_name(options) if isinstance(options, dict) else {}
+        host, policy = notes.host(key, ""), _by_name(options) if isinstance(options, dict) else {}
         hashes = policy.get("publicKeyHashes")
         if isinstance(hashes, Unknown):
             hashes = [hashes]
@@ -141,10 +127,7 @@ def _react_native_rules(domains: dict[Any, Any], platform: Platform, notes: Note
             notes.add("unknown-pin", "warning", f"{text(host, 80)} has no publicKeyHashes in this file", text(host, 80))
             continue
         pins = tuple(
-            notes.pin(f"sha256/{value}", where=text(host, 80))
-            if isinstance(value, str)
-            else unknown_pin(value if isinstance(value, Unknown) else Unknown(str(type(value))), text(host, 80), notes)
-            for value in hashes
+            notes.pin(f"sha256/{value}" if isinstance(value, str) else value, where=text(host, 80)) for value in hashes
         )
         pattern = f"**.{host}" if policy.get("includeSubdomains") is True and host != "*" else host
         if len(pins) < 2 and not any(isinstance(value, Unknown) for value in hashes):
@@ -169,20 +152,20 @@ def read_alamofire(raw: bytes, _platform: str, name: str) -> Release:
         for host, evaluator in evaluators.items() if isinstance(evaluators, dict) else ():
             if host == Unknown("String"):
                 continue  # the type of the variable: [String: ServerTrustEvaluating]
-            written = evaluator.written if isinstance(evaluator, Unknown) else ""
+            named = evaluator.written if isinstance(evaluator, Unknown) else ""
             where = f"line {token.line}"
-            kind = next((kind for known, kind in _EVALUATORS.items() if known in written), None)
+            kind = next((kind for known, kind in _EVALUATORS.items() if known in named), None)
             if kind is None:
-                says = f"{text(host, 80)} is not pinned: its evaluator is {text(written, 60) or 'unknown'}"
+                says = f"{text(host, 80)} is not pinned: its evaluator is {text(named, 60) or 'unknown'}"
                 notes.add("not-pinned", "warning", says, where)
                 continue
             problem = f"is one of the {kind} in the app's bundle"
             says = f"{text(host, 80)} is pinned to the {kind} in the app's bundle, which this file does not hold"
             notes.add("unknown-pin", "warning", says, where)
-            pins = (ConfiguredPin(written, None, problem=problem, where=where),)
-            rules.append(HostRule(_host(host, notes), False, pins, frozenset({"any"}), where=where))
+            pins = (ConfiguredPin(named, None, problem=problem, where=where),)
+            rules.append(HostRule(notes.host(host, ""), False, pins, frozenset({"any"}), where=where))
     rules += loose_pins(source, rules, notes, _BASE64_PIN)
-    return _release(source, rules, notes, name, "Alamofire")
+    return source_release(source, rules, notes, name, "Alamofire")
 
 
 _CURL = re.compile(
@@ -212,7 +195,7 @@ def read_curl(raw: bytes, _platform: str, name: str) -> Release:
         where = f"line {number}"
         line = _command(content, match.start(), match.end())
         if line.lstrip().startswith(("#", "//")):
-            notes.add("commented-out-pin", "warning", "a pin is commented out", where)
+            notes.commented_out("a pin is", where)
             continue
         host = re.search(r"https://([\w.-]+)", line)
         parts = value.split(";sha256//")
@@ -221,7 +204,7 @@ def read_curl(raw: bytes, _platform: str, name: str) -> Release:
         rules.append(HostRule(host[1] if host else "*", False, pins, frozenset({"leaf"}), where=where))
     if not rules and not notes.findings:
         raise InputError(f"{text(name)} names no pin for curl", "give the line with --pinnedpubkey")
-    return Release("curl", tuple(rules), findings=notes.findings)
+    return notes.release(rules)
 
 
 _JOINED = 60  # lines of one command
@@ -258,13 +241,9 @@ def read_python(raw: bytes, _platform: str, name: str) -> Release:
         near = " ".join(lines[max(0, number - 3) : number])
         hosts = re.findall(r"https://([\w.-]+)|Pool\(\s*[\"']([\w.-]+)[\"']", near)
         host = next(filter(None, hosts[-1])) if hosts else "*"
-        pin = (
-            notes.pin(value, scope="leaf", where=where)
-            if isinstance(value, str)
-            else unknown_pin(value if isinstance(value, Unknown) else Unknown(str(value)), where, notes)
-        )
+        pin = notes.pin(value, scope="leaf", where=where)
         rules.append(HostRule(host, False, (pin,), frozenset({"leaf"}), where=where))
         notes.add("hostname-unchecked", "warning", "assert_fingerprint switches the check of the hostname off", where)
     if not rules:
         raise InputError(f"{text(name)} holds no fingerprint", "give the line with assert_fingerprint")
-    return Release("python", tuple(rules), rejected=notes.rejected, findings=notes.findings)
+    return notes.release(rules)

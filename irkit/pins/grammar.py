@@ -167,7 +167,6 @@ def read_pin(
     platform: Platform,
     *,
     scope: Literal["any", "leaf", "ca"] = "any",
-    bad: bool = False,
     where: str = "",
 ) -> tuple[ConfiguredPin, bool]:
     """Reads one pin as a platform does.
@@ -188,7 +187,7 @@ def read_pin(
     if pin is None or hint:
         problem = "; ".join(part for part in (problem, hint) if part)
     of: Literal["spki", "certificate"] = "certificate" if platform == "python" else "spki"
-    return ConfiguredPin(value, pin, scope, of, bad, problem, where), refused and platform not in _TOLERANT
+    return ConfiguredPin(value, pin, scope, of, problem=problem, where=where), refused and platform not in _TOLERANT
 
 
 def _too_long(value: str) -> bytes:

@@ -35,14 +35,14 @@ def read_hpkp(raw: bytes, _platform: str, name: str) -> Release:
         where = f"line {content.count(chr(10), 0, match.start()) + 1}"
         before = content[content.rfind("\n", 0, match.start()) + 1 : match.start()]
         if "#" in before:
-            notes.add("commented-out-pin", "warning", "the header is commented out", where)
+            notes.commented_out("the header is", where)
             continue
         rules.append(_rule(_unquoted(match["value"]), match["name"].lower().endswith("only"), where, notes))
     if not found and "pin-sha256" in content:
         rules.append(_rule(" ".join(content.split()), False, "line 1", notes))
     if not rules and not notes.findings:
         raise InputError(f"{text(name)} holds no Public-Key-Pins header", "give the response's headers")
-    return Release("hpkp", tuple(rules), rejected=notes.rejected, findings=notes.findings)
+    return notes.release(rules)
 
 
 def _unquoted(value: str) -> str:
@@ -71,9 +71,7 @@ def _rule(value: str, report_only: bool, where: str, notes: Notes) -> HostRule:
         elif key == "includesubdomains":
             subdomains = True
         elif key and key not in _KNOWN:
-            meant = notes.nearest(key, _KNOWN)
-            says = f"the directive {text(directive, 60)} is ignored" + (f"; it is spelt {meant}" if meant else "")
-            notes.add("unknown-key", "error" if meant else "warning", says, where)
+            notes.ignored(f"the directive {text(directive, 60)} is ignored", key, _KNOWN, where)
     if len(max_age) != 1 or not max_age[0].isdigit():
         notes.refuse("max-age is missing" if not max_age else "max-age is no single number of seconds", where)
     elif not int(max_age[0][:12]):

@@ -85,7 +85,7 @@ def read_plist(raw: bytes, platform: Literal["ios", "trustkit-ios"] | None, name
             )
     _misplaced(root, notes)
     _commented_out(raw, bool(any(rule.pins for rule in rules)), notes)
-    return Release(platform, rules, rejected=notes.rejected, findings=notes.findings)
+    return notes.release(rules)
 
 
 def _rules(domains: Any, notes: Notes) -> Iterator[HostRule]:
@@ -103,9 +103,7 @@ def _rules(domains: Any, notes: Notes) -> Iterator[HostRule]:
 def _rule(host: str, entry: dict[Any, Any], where: str, notes: Notes) -> HostRule:
     for key in entry:
         if key not in _ENTRY:
-            meant = notes.nearest(str(key), _ENTRY)
-            says = f"the key {text(key, 60)} is ignored" + (f"; it is spelt {meant}" if meant else "")
-            notes.add("unknown-key", "error" if meant else "warning", says, where)
+            notes.ignored(f"the key {text(key, 60)} is ignored", str(key), _ENTRY, where)
     subdomains = entry.get("NSIncludesSubdomains", False)
     if not isinstance(subdomains, bool):
         says = f"NSIncludesSubdomains is {text_of(subdomains)}, not a boolean: subdomains are not pinned"
@@ -189,5 +187,4 @@ def _commented_out(raw: bytes, live: bool, notes: Notes) -> None:
     for match in re.finditer(rb"<!--(.*?)(?:-->|\Z)", raw, re.DOTALL):
         if re.search(rb"<key>\s*(NSPinned|SPKI-|TSKPublicKeyHashes)|<string>[A-Za-z0-9+/]{43}=", match[1]):
             line = raw[: match.start()].count(b"\n") + 1
-            says = "pins are commented out" + ("" if live else ", and none is left: this app is not pinned here")
-            notes.add("commented-out-pin", "warning" if live else "error", says, f"line {line}")
+            notes.commented_out("pins are", f"line {line}", live=live)

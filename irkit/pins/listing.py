@@ -51,7 +51,7 @@ def read_list(raw: bytes, platform: Platform, name: str) -> Release:
             pin = notes.pin(word, where=f"line {number}")
             rules.setdefault(host, []).append(pin)
         if re.search(r"sha256/|\b[A-Za-z0-9+/]{43}=", comment) and not words:
-            notes.add("commented-out-pin", "warning", "a pin is commented out", f"line {number}")
+            notes.commented_out("a pin is", f"line {number}")
     entries = [pin for pins in rules.values() for pin in pins]
     plausible = sum(pin.pin is not None or "/" in pin.text or len(pin.text) >= 32 for pin in entries)
     if not entries or plausible * 2 < len(entries):
@@ -59,11 +59,10 @@ def read_list(raw: bytes, platform: Platform, name: str) -> Release:
             f"{text(name)} is in no format that irkit knows, and no list of pins",
             "say which with platform=, or give the file that the app is built from",
         )
-    found = tuple(
+    return notes.release(
         HostRule(host, host.startswith("**."), tuple(pins), frozenset({"any"}), where=pins[0].where)
         for host, pins in rules.items()
     )
-    return Release(platform, found, rejected=notes.rejected, findings=notes.findings)
 
 
 def _mapped(content: str) -> list[tuple[str, str]]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from irkit.errors import InputError
 from irkit.pins.grammar import read_pin
-from irkit.pins.release import ConfiguredPin, PinFinding, Platform
+from irkit.pins.release import ConfiguredPin, HostRule, PinFinding, Platform, Release
+from irkit.pins.source import written
 from irkit.render import text
 
 __all__ = ["Notes"]
@@ -75,12 +76,41 @@ class Notes:
         self.rejected = self.rejected or (f"{says} ({where})" if where else says)
         self.add(slug, "error", f"{says}: {_REFUSAL.get(self.platform, 'the platform refuses it')}", where)
 
-    def pin(
-        self, value: str, *, scope: Literal["any", "leaf", "ca"] = "any", bad: bool = False, where: str = ""
-    ) -> ConfiguredPin:
-        """Reads a pin as the platform does and writes down what is wrong with it."""
+    def ignored(
+        self, what: str, word: str, known: Iterable[str], where: str = "", *, slug: str = "unknown-key",
+        cutoff: float = 0.75, form: str = "{}",
+    ) -> None:  # fmt: skip
+        """Writes down what the platform passes over as it doesn't know the word: an error where it nearly knows it."""
+        meant = self.nearest(word, known, cutoff)
+        says = f"{what}; it is spelt {form.format(meant)}" if meant else what
+        self.add(slug, "error" if meant else "warning", says, where)
+
+    def commented_out(
+        self, what: str, where: str, *, live: bool = True, then: str = "this app is not pinned here"
+    ) -> None:
+        """Writes down that pins are commented out: an error where no live ones are left."""
+        left = "" if live else f", and none is left: {then}"
+        self.add("commented-out-pin", "warning" if live else "error", f"{what} commented out{left}", where)
+
+    def host(self, value: Any, where: str) -> str:
+        """A host out of a source; `*` with a finding for one that the file does not define."""
+        if isinstance(value, str):
+            return value
+        says = f"the host is {text(written(value), 80)}, which this file does not define"
+        self.add("unknown-host", "warning", f"{says}: its pins count for every host here", where)
+        return "*"
+
+    def release(self, rules: Iterable[HostRule]) -> Release:
+        """The release that was read, with what was written down about it."""
+        return Release(self.platform, tuple(rules), rejected=self.rejected, findings=self.findings)
+
+    def pin(self, value: Any, *, scope: Literal["any", "leaf", "ca"] = "any", where: str = "") -> ConfiguredPin:
+        """Reads a pin as the platform does and writes down what is wrong with it; one that is no text is unknown."""
         self.spend()
-        pin, refused = read_pin(value, self.platform, scope=scope, bad=bad, where=where)
+        if not isinstance(value, str):
+            self.add("unknown-pin", "warning", f"the pin {text(written(value), 80)} is not defined in this file", where)
+            return ConfiguredPin(written(value), None, scope, problem="is not defined in this file", where=where)
+        pin, refused = read_pin(value, self.platform, scope=scope, where=where)
         slug = "placeholder-pin" if "placeholder" in pin.problem else "malformed-pin"
         if refused:
             self.refuse(f"the pin {text(value, 80)} {pin.problem}", where, slug)

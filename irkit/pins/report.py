@@ -81,5 +81,4 @@ def read_inventory(raw: bytes, _platform: str, name: str) -> Release:
         scope: Literal["leaf", "ca"] = "leaf" if key.role == "leaf" else "ca"
         for host in key.hosts or ("*",):
             hosts.setdefault(host, []).append(ConfiguredPin(str(key.pin), key.pin, scope, where=where))
-    rules = tuple(HostRule(host, False, tuple(pins), frozenset({"any"})) for host, pins in hosts.items())
-    return Release("list", rules, findings=notes.findings)
+    return notes.release(HostRule(host, False, tuple(pins), frozenset({"any"})) for host, pins in hosts.items())

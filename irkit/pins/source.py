@@ -15,7 +15,7 @@ from typing import Any, Literal
 from irkit.errors import InputError
 from irkit.render import text
 
-__all__ = ["Source", "Token", "Unknown", "decode_text"]
+__all__ = ["Source", "Token", "Unknown", "decode_text", "written"]
 
 TOKENS = 400_000
 STEPS = 3_000_000
@@ -163,7 +163,7 @@ class Source:
             if isinstance(value, str) and isinstance(right, str) and len(value) + len(right) < LENGTH:
                 value += right
             else:
-                value = Unknown(f"{_written(value)} + {_written(right)}"[:LENGTH])
+                value = Unknown(f"{written(value)} + {written(right)}"[:LENGTH])
         return value, index
 
     def _term(self, index: int, depth: int) -> tuple[Any, int]:
@@ -206,7 +206,7 @@ class Source:
         """What a name stands for. One that belongs to a type of another file, as BuildConfig.X, is unknown."""
         table = self.constants.get(words[0])
         if isinstance(table, dict) and len(words) == 2:
-            return next((value for key, value in table.items() if words[1] in {key, _written(key)}), Unknown(words[1]))
+            return next((value for key, value in table.items() if words[1] in {key, written(key)}), Unknown(words[1]))
         ours = all(word in self._types for word in words[:-1])
         return self.constants.get(words[-1], Unknown(".".join(words))) if ours else Unknown(".".join(words))
 
@@ -275,5 +275,6 @@ class Source:
         return items, after + 1
 
 
-def _written(value: Any) -> str:
+def written(value: Any) -> str:
+    """A value as the file has it, for a message."""
     return value.written if isinstance(value, Unknown) else str(value)[:200]

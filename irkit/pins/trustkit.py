@@ -12,7 +12,6 @@ from typing import Any
 
 from irkit.pins.grammar import text_of
 from irkit.pins.notes import Notes
-from irkit.pins.okhttp import unknown_pin
 from irkit.pins.release import ConfiguredPin, HostRule
 from irkit.pins.source import Unknown
 from irkit.pins.suffix import doubtful_suffix, is_suffix, no_registry
@@ -83,9 +82,7 @@ def _rule(host: str, policy: dict[Any, Any], where: str, notes: Notes) -> HostRu
             says = f"{key} is ignored in a plist: TrustKit's own constant is spelt {EXCLUDE}"
             notes.add("unknown-key", "error", says, where)
         elif key not in _KEYS:
-            meant = notes.nearest(str(key), _KEYS)
-            says = f"the key {text(key, 60)} is ignored" + (f"; it is spelt {meant}" if meant else "")
-            notes.add("unknown-key", "error" if meant else "warning", says, where)
+            notes.ignored(f"the key {text(key, 60)} is ignored", str(key), _KEYS, where)
     unnamed = host == "*" and any(finding.id == "unknown-host" for finding in notes.findings)
     if not unnamed and (problem := no_registry(host)):
         notes.refuse(f"{text(host, 80)} {problem}", where)
@@ -103,7 +100,7 @@ def _rule(host: str, policy: dict[Any, Any], where: str, notes: Notes) -> HostRu
     hashes = policy.get("TSKPublicKeyHashes", [])
     pins: tuple[ConfiguredPin, ...] = ()
     if isinstance(hashes, Unknown):
-        pins = (unknown_pin(hashes, where, notes),)
+        pins = (notes.pin(hashes, where=where),)
     elif not isinstance(hashes, list):
         notes.refuse(f"TSKPublicKeyHashes is {text_of(hashes)}, not an array", where)
     else:
@@ -133,10 +130,8 @@ def _suffix(host: str, where: str, notes: Notes) -> None:
 
 
 def _pin(value: Any, where: str, notes: Notes) -> ConfiguredPin:
-    if isinstance(value, str):
+    if isinstance(value, str | Unknown):
         return notes.pin(value, where=where)
-    if isinstance(value, Unknown):
-        return unknown_pin(value, where, notes)
     notes.refuse(f"a pin is {text_of(value)}, not a text", where)
     return ConfiguredPin("", None, problem=f"is {text_of(value)}", where=where)
 
