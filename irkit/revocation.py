@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from irkit.certificate import Certificate
 from irkit.chain import Chain
+from irkit.signature import signs
 from irkit.trust import issuers
 
 __all__ = ["Revocation", "check_revocation"]
@@ -67,22 +68,6 @@ def _in_time(start: datetime | None, end: datetime | None, now: datetime, what: 
     return ""
 
 
-def _verify(key: Any, signed: Any, content: bytes) -> bool:
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-
-    try:
-        if isinstance(key, ec.EllipticCurvePublicKey):
-            key.verify(signed.signature, content, ec.ECDSA(signed.signature_hash_algorithm))
-        elif isinstance(key, rsa.RSAPublicKey):
-            key.verify(signed.signature, content, padding.PKCS1v15(), signed.signature_hash_algorithm)
-        else:
-            key.verify(signed.signature, content)
-    except InvalidSignature:
-        return False
-    return True
-
-
 def _ocsp(raw: bytes, leaf: Any, issuer: Any, now: datetime) -> Revocation:
     """RFC 6960, section 3.2."""
     from cryptography.hazmat.primitives import hashes
@@ -96,7 +81,8 @@ def _ocsp(raw: bytes, leaf: Any, issuer: Any, now: datetime) -> Revocation:
     if response.serial_number != leaf.serial_number or response.issuer_name_hash != digest.finalize():
         return Revocation("unknown", "the stapled OCSP response is for another certificate")
     signers = [issuer, *(c for c in response.certificates if _delegated(c, issuer, now))]
-    if not any(_verify(one.public_key(), response, response.tbs_response_bytes) for one in signers):
+    signed = (response.signature, response.tbs_response_bytes, response.signature_hash_algorithm)
+    if not any(signs(one.public_key(), *signed) for one in signers):
         return Revocation("unknown", "the stapled OCSP response is signed neither by the issuer nor in its name")
     what = "the stapled OCSP response"
     if wrong := _in_time(response.this_update_utc, response.next_update_utc, now, what):

@@ -10,18 +10,15 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
 
 from irkit import render
 from irkit.certificate import Certificate
 from irkit.errors import InputError
+from irkit.objections import DEPTH, Objection, Why, called, issued_by_cas, objection, weakly_signed
+from irkit.signature import relation
 from irkit.truststore import TrustStore, load_trust, mozilla
-
-if TYPE_CHECKING:
-    from cryptography import x509
-    from cryptography.x509.verification import ExtensionPolicy
 
 __all__ = [
     "TrustStore",
@@ -36,14 +33,9 @@ __all__ = [
     "verify",
 ]
 
-DEPTH = 12  # certificates in a path, root included
 CHECKS = 200  # signatures checked for one chain: a list of a thousand CAs of one name is an attack
 PATHS = 16  # paths kept for one chain
-
-Why = Literal[
-    "", "empty", "unreadable", "expired", "not-yet-valid", "name", "unknown-root", "missing-issuer", "bad-signature",
-    "not-a-ca", "policy", "too-many",
-]  # fmt: skip
+_OF_DATES = frozenset({"expired", "not-yet-valid"})
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -56,6 +48,7 @@ class Verification:
         reason: The same in a sentence.
         certificate: The certificate at fault, None where it is none's.
         store: The trust store's name.
+        also: What is wrong besides, a sentence each.
     """
 
     paths: tuple[tuple[Certificate, ...], ...]
@@ -63,27 +56,27 @@ class Verification:
     reason: str = ""
     certificate: Certificate | None = None
     store: str = ""
+    also: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
         """Whether there is a valid path."""
         return bool(self.paths)
 
-    def _rows(self) -> list[tuple[object, ...]]:
-        return [(i, *(c.subject or "unreadable" for c in path)) for i, path in enumerate(self.paths)]
+    def lines(self) -> list[str]:
+        """The answer in lines for a terminal: each path from the leaf up, or each thing that is wrong."""
+        if not self.ok:
+            return [render.text(says, 500) for says in (self.reason, *self.also)]
+        return [" < ".join(called(certificate) for certificate in path) for path in self.paths]
 
     def __repr__(self) -> str:
-        if not self.ok:
-            return f"Verification({self.why}: {render.text(self.reason, 500)})"
-        paths = (" < ".join(render.text(c.subject or "unreadable", 80) for c in path) for path in self.paths)
-        return "Verification(ok)\n" + "\n".join(f"  {path}" for path in paths)
+        head = "ok" if self.ok else self.why
+        return "\n".join([f"Verification({head})", *(f"  {line}" for line in self.lines())])
 
     def _repr_html_(self) -> str:
         if not self.ok:
-            return render.table(("no path", "reason"), [(self.why, self.reason)], self.store)
-        rows = [
-            (i, depth, c.subject or "unreadable") for i, path in enumerate(self.paths) for depth, c in enumerate(path)
-        ]
+            return render.table(("no path", "reason"), [(self.why, says) for says in self.lines()], self.store)
+        rows = [(i, depth, called(c)) for i, path in enumerate(self.paths) for depth, c in enumerate(path)]
         return render.table(("path", "", "subject"), rows, f"Paths to {self.store}")
 
 
@@ -131,15 +124,19 @@ def _verify(  # noqa: PLR0917 - the cache's key
         return Verification((), "unreadable", f"the leaf {chain[0].problems[0]}", chain[0], store.name)
     search = _Search(chain[1:], store, extra)
     found = list(search.paths((chain[0],)))
-    verdicts = [(path, _refusal(path, at, expired_roots)) for path in found]
+    verdicts = [(path, objection(path, at, expired_roots=expired_roots)) for path in found]
     valid = tuple(path for path, refusal in verdicts if refusal is None)
-    if not valid:
-        why = next((refusal for _, refusal in verdicts if refusal is not None), None) or _dead_end(search, chain, store)
-        return Verification((), *why, store.name)
+    against: list[Objection] = [] if valid else [refusal for _, refusal in verdicts if refusal is not None]
+    if not found:
+        against.append(_dead_end(search, chain, store))
+        against += [one for one in [objection(chain[:1], at, expired_roots=False)] if one and one[0] in _OF_DATES]
     if host is not None and not covers(chain[0], host):
         names = ", ".join(render.text(name, 80) for name in chain[0].dns_names[:5]) or "no name at all"
         says = f"the certificate is for {names}, not for {render.text(host, 80)}"
-        return Verification((), "name", says, chain[0], store.name)
+        against.append(("name", says, chain[0]))
+    if against:
+        also = tuple(dict.fromkeys(says for _, says, _ in against[1:] if says != against[0][1]))
+        return Verification((), *against[0], store.name, also)
     return Verification(valid, store=store.name)
 
 
@@ -269,142 +266,28 @@ def _by_subject(store: TrustStore) -> dict[str, tuple[Certificate, ...]]:
     return {name: tuple(sorted(roots, key=preference)) for name, roots in index.items()}
 
 
-_Refusal = tuple[Why, str, Certificate | None]
-
-
-def _refusal(path: tuple[Certificate, ...], at: datetime, expired_roots: bool) -> _Refusal | None:
-    """Why a path whose signatures hold is not valid; None where it is."""
-    for i, certificate in enumerate(path):
-        if expired_roots and i == len(path) - 1 and i > 0:
-            continue
-        if outside := _outside_validity(certificate, at):
-            return outside
-    for certificate in path[1:]:
-        if certificate.is_ca is False and not (certificate is path[-1] and _says_nothing_of_ca(certificate)):
-            says = f"{_called(certificate)} signed another certificate and is not a CA"
-            return "not-a-ca", says, certificate
-    problem = _judge(path, at)
-    if (
-        problem is not None
-        and not _constrains(path[-1])
-        and _judge(path[-2:], at) is not None
-        and _judge(path[-2:-1] or path, at) is None
-    ):
-        # The root itself is past its end, or not to the verifier's taste (Certum's writes its dates in an odd form): an
-        # anchor is a name and a key (RFC 5280, section 6.1.1), so what it signed takes its place.
-        problem = _judge(path[:-1], at)
-    return None if problem is None else ("policy", problem, path[0])
-
-
-def _constrains(root: Certificate) -> bool:
-    """Whether a root limits the names below it."""
-    from cryptography import x509
-
-    return root.x509 is not None and any(e.oid == x509.NameConstraints.oid for e in root.x509.extensions)
-
-
-def issued_by_cas(path: tuple[Certificate, ...]) -> tuple[Certificate, ...]:
-    """A path up to the first issuer that is no CA: the owner of any certificate can sign with its key."""
-    for i, certificate in enumerate(path[1:], 1):
-        if certificate.is_ca is False and not (
-            i == len(path) - 1 and certificate.self_issued and _says_nothing_of_ca(certificate)
-        ):
-            return path[:i]
-    return path
-
-
-def _says_nothing_of_ca(certificate: Certificate) -> bool:
-    """Whether basicConstraints is absent, as in roots from before RFC 3280: an anchor needs none."""
-    from cryptography import x509
-
-    try:
-        return certificate.x509 is None or not certificate.x509.extensions.get_extension_for_class(
-            x509.BasicConstraints
-        )
-    except x509.ExtensionNotFound:
-        return True
-
-
-def _outside_validity(certificate: Certificate, at: datetime) -> _Refusal | None:
-    if certificate.not_after is not None and at > certificate.not_after:
-        return "expired", f"{_called(certificate)} expired at {_time(certificate.not_after)}", certificate
-    if certificate.not_before is not None and at < certificate.not_before:
-        return (
-            "not-yet-valid",
-            f"{_called(certificate)} is not valid before {_time(certificate.not_before)}",
-            certificate,
-        )
-    return None
-
-
-def _judge(path: tuple[Certificate, ...], at: datetime) -> str | None:
-    """The objection of cryptography's verifier to a path, or None; its profile is relaxed to what private CAs issue."""
-    from cryptography.x509 import verification
-
-    certificates = [certificate.x509 for certificate in path]
-    if any(certificate is None for certificate in certificates):
-        return "a certificate on the path does not parse"
-    leaf, *above = (certificate for certificate in certificates if certificate is not None)
-    ca, ee = _policies()
-    builder = (
-        verification.PolicyBuilder().time(at).max_chain_depth(DEPTH).extension_policies(ca_policy=ca, ee_policy=ee)
-    )
-    try:
-        builder.store(verification.Store([above[-1] if above else leaf])).build_client_verifier().verify(
-            leaf, above[:-1]
-        )
-    except Exception as error:  # noqa: BLE001 - VerificationError, and whatever lazy parsing raises
-        return "the path is refused: " + render.text(error, 200).removeprefix("validation failed: ")
-    return None
-
-
-@lru_cache(maxsize=1)
-def _policies() -> tuple[ExtensionPolicy, ExtensionPolicy]:
-    from cryptography import x509
-    from cryptography.x509.verification import Criticality, ExtensionPolicy
-
-    anything = ExtensionPolicy.permit_all()
-    ca = anything.require_present(x509.BasicConstraints, Criticality.AGNOSTIC, None)
-    return ca, anything.may_be_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, _for_servers)
-
-
-def _for_servers(policy: object, certificate: x509.Certificate, usage: x509.ExtendedKeyUsage | None) -> None:
-    from cryptography.x509.oid import ExtendedKeyUsageOID as Usage
-
-    del policy, certificate
-    if usage is not None and not {Usage.SERVER_AUTH, Usage.ANY_EXTENDED_KEY_USAGE} & set(usage):
-        raise ValueError("the leaf is not for servers: its extendedKeyUsage lacks serverAuth")
-
-
-def _dead_end(search: _Search, chain: tuple[Certificate, ...], store: TrustStore) -> _Refusal:
+def _dead_end(search: _Search, chain: tuple[Certificate, ...], store: TrustStore) -> Objection:
     """Why no path reaches the store: where the longest one ends."""
     if search.checks <= 0:
         return "too-many", f"more than {CHECKS} signatures would have to be checked: an odd chain", None
     pool = (*chain, *search.extra)
     last = max(_Search(pool[1:], None, ()).paths((chain[0],)), key=len)[-1]
     where = render.text(store.name) or "the trust store"
-    if _self_signed(last):
+    if last.self_issued and relation(last, last) in {"signed", "weak"}:
         what = "is self-signed" if last == chain[0] else "is the chain's root"
-        return "unknown-root", f"{_called(last)} {what} and not in {where}", last
+        return "unknown-root", f"{called(last)} {what} and not in {where}", last
     issuer = render.text(last.issuer or "unreadable", 120)
     namesakes = [c for c in (*search.roots.get(last.issuer or "", ()), *pool) if c.subject == last.issuer and c != last]
+    relations = {relation(last, one): one for one in namesakes}
+    if "weak" in relations:
+        return weakly_signed(last)
+    if "unknown" in relations:
+        key = relations["unknown"].key
+        return "unchecked", f"whether {issuer} signed {called(last)} can't be checked: its key is {key}", last
     if namesakes:
-        says = f"{_called(last)} names {issuer} as its issuer, but no key of that name signed it"
+        says = f"{called(last)} names {issuer} as its issuer, but no key of that name signed it"
         return "bad-signature", says, last
     if last.self_issued:
-        return "bad-signature", f"{_called(last)} names itself as its issuer and is not signed by its own key", last
-    says = f"the issuer of {_called(last)}, {issuer}, was not presented and is not in {where}"
+        return "bad-signature", f"{called(last)} names itself as its issuer and is not signed by its own key", last
+    says = f"the issuer of {called(last)}, {issuer}, was not presented and is not in {where}"
     return "missing-issuer", says, last
-
-
-def _called(certificate: Certificate) -> str:
-    return render.text(certificate.subject or "a certificate without a readable name", 120) or "a nameless certificate"
-
-
-def _time(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M} UTC"
-
-
-def valid_moment(certificate: Certificate) -> datetime | None:
-    """A moment at which a certificate was valid, for where none is known; None where its dates can't be read."""
-    return None if certificate.not_before is None else certificate.not_before + timedelta(minutes=1)

@@ -28,7 +28,8 @@ ORDER = [
     "messages", "flight", "possession", "link", "pcap", "recordings", "chainfile", "hello", "handshake", "starttls",
     "proxy", "capture", "target", "sweep", "fleet", "fleetfile", "fleet_command", "capture_command",
     # paths, and pins
-    "truststore", "trust", "pins.binary_xml", "pins.keys", "pins.markup", "pins.release", "pins.pattern",
+    "truststore", "signature", "objections", "trust",
+    "pins.binary_xml", "pins.keys", "pins.markup", "pins.release", "pins.pattern",
     "pins.suffix", "pins.cover", "pins.grammar", "pins.check", "pins.source", "pins.notes", "pins.android",
     "pins.listing", "pins.resources", "pins.chromium", "pins.hpkp", "pins.okhttp", "pins.report", "pins.trustkit",
     "pins.code", "pins.ios", "pins.package", "pins.load", "pins.unpack", "pins.write", "pins", "pins.command",

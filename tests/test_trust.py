@@ -9,7 +9,6 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, pkcs12
-from cryptography.x509.oid import ExtendedKeyUsageOID
 from forge import EPOCH, Identity, cross_sign, make_key, root, self_signed
 
 from irkit.certificate import Certificate
@@ -117,27 +116,6 @@ def test_a_leaf_that_signs_is_no_ca() -> None:
     rogue = LEAF.issue("bank.example")
     found = verify((rogue.certificate, LEAF.certificate, CA.certificate), STORE, at=AT)
     assert (found.why, found.certificate) == ("not-a-ca", LEAF.certificate)
-
-
-def test_what_the_verifier_refuses_is_policy_with_its_words() -> None:
-    narrow = ROOT.issue(cn="Narrow", ca=True, path_length=0).issue(cn="Too deep", ca=True)
-    found = verify(narrow.issue("x.example").chain, STORE, at=AT)
-    assert (found.why, "path length" in found.reason) == ("policy", True)
-    constraints = x509.NameConstraints([x509.DNSName("inside.example")], None)
-    constrained = ROOT.issue(cn="Constrained", ca=True, extensions=((constraints, True),))
-    assert verify(constrained.issue("outside.example").chain, STORE, at=AT).why == "policy"
-    assert verify(constrained.issue("a.inside.example").chain, STORE, at=AT).ok
-
-
-def test_a_leaf_for_clients_only_is_refused() -> None:
-    builder = x509.CertificateBuilder(
-        issuer_name=ROOT.x509.subject, subject_name=LEAF.x509.subject, public_key=LEAF.key.public_key(),
-        serial_number=7, not_valid_before=EPOCH, not_valid_after=EPOCH + timedelta(days=9),
-    )  # fmt: skip
-    builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
-    made = builder.sign(ROOT.key, hashes.SHA256()).public_bytes(Encoding.DER)
-    found = verify([Certificate.from_der(made)], STORE, at=AT)
-    assert (found.why, "serverAuth" in found.reason) == ("policy", True)
 
 
 def test_every_path_is_found_and_anchors_come_first() -> None:
