@@ -6,16 +6,21 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from asn1crypto import ocsp as asn1_ocsp
+from asn1crypto.core import ParsableOctetString
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from forge import EPOCH, make_key, root
+from cryptography.x509 import ocsp
+from forge import EPOCH, Identity, make_key, root
 
 from irkit.chain import Chain
 from irkit.errors import InputError
-from irkit.transparency import LogList, SctCheck, check_scts, load_logs
+from irkit.revocation import check_revocation
+from irkit.transparency import Log, LogList, SctCheck, check_scts, load_logs
 
 AT = EPOCH + timedelta(days=5)
 CA = root("CT Root").issue(cn="CT CA", ca=True)
@@ -23,7 +28,7 @@ KEY = make_key()
 SPKI = KEY.public_key().public_bytes(
     serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
 )  # fmt: skip
-LOGS = LogList("a test", {hashlib.sha256(SPKI).digest(): ("a log", SPKI)})
+LOGS = LogList("a test", {hashlib.sha256(SPKI).digest(): Log("a log", SPKI, "An operator")})
 OID = x509.ObjectIdentifier("1.3.6.1.4.1.11129.2.4.2")
 
 
@@ -48,8 +53,25 @@ def embedded(entry: bytes | None = None) -> Chain:
     return CA.issue("ct.test", key=key, serial=77, days=days, extensions=((extension, False),)).chain
 
 
+def stapled(leaf: Identity, scts: bytes) -> Chain:
+    """With an OCSP response that says good and carries SCTs (RFC 6962, section 3.3); no library makes one whole."""
+    made = ocsp.OCSPResponseBuilder().add_response(
+        leaf.x509, CA.x509, hashes.SHA256(), ocsp.OCSPCertStatus.GOOD, EPOCH, EPOCH + timedelta(days=9), None, None
+    )  # fmt: skip
+    made = made.responder_id(ocsp.OCSPResponderEncoding.NAME, CA.x509)
+    raw = made.sign(CA.key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+    response = asn1_ocsp.OCSPResponse.load(raw)
+    basic = response["response_bytes"]["response"].parsed
+    single = basic["tbs_response_data"]["responses"][0]
+    single["single_extensions"] = [{"extn_id": "1.3.6.1.4.1.11129.2.4.5", "critical": False, "extn_value": scts}]
+    signed = basic["tbs_response_data"].dump(force=True)
+    basic["signature"] = CA.key.sign(signed, ec.ECDSA(hashes.SHA256()))
+    response["response_bytes"]["response"] = ParsableOctetString(basic.dump(force=True))
+    return Chain(leaf.chain.certificates, replace(leaf.chain.obtained, ocsp=response.dump(force=True)))
+
+
 def test_an_sct_in_the_certificate_is_checked_against_its_log() -> None:
-    assert check_scts(embedded(), LOGS, at=AT) == (SctCheck("a log", EPOCH, "certificate", "valid"),)
+    assert check_scts(embedded(), LOGS, at=AT) == (SctCheck("a log", EPOCH, "certificate", "valid", "", "An operator"),)
     (wrong,) = check_scts(embedded(b"\0\0" + vector(b"another", 3)), LOGS, at=AT)
     assert (wrong.answer, wrong.reason) == ("invalid", "it is not signed by that log for this certificate")
     (alone,) = check_scts(Chain(embedded()[:1]), LOGS, at=AT)
@@ -85,8 +107,75 @@ def test_every_log_of_the_snapshot_has_the_id_of_its_key() -> None:
     assert len(logs) == len(load_logs().logs) == 54
     for log in logs:
         assert hashlib.sha256(base64.b64decode(log["key"])).digest() == base64.b64decode(log["log_id"])
-    assert "Chromium 150" in load_logs().source
-    assert "2026" in load_logs().source
+        assert set(log["temporal_interval"]) == {"start_inclusive", "end_exclusive"}
+    assert load_logs().source == "the log list that ships with irkit, of 2026-08-29"
+    oak = next(log for log in load_logs().logs.values() if "Oak2026h2" in log.name)
+    assert (oak.operator, oak.state, oak.since) == ("Let's Encrypt", "retired", datetime(2026, 2, 28, tzinfo=UTC))
+
+
+def listed(**more: Any) -> dict[str, Any]:
+    """A log list of version 3 with the test's log in it, as Google writes them."""
+    entry = {"description": "a log", "key": base64.b64encode(SPKI).decode(), "url": "https://log.test/", "mmd": 86400}
+    identity = base64.b64encode(hashlib.sha256(SPKI).digest()).decode()
+    operator = {"name": "An operator", "email": [], "logs": [], "tiled_logs": [entry | {"log_id": identity} | more]}
+    return {"version": "3.1", "log_list_timestamp": "2026-11-03T00:00:00Z", "operators": [operator]}
+
+
+def interval(start: datetime, end: datetime) -> dict[str, str]:
+    return {"start_inclusive": f"{start:%Y-%m-%dT00:00:00Z}", "end_exclusive": f"{end:%Y-%m-%dT00:00:00Z}"}
+
+
+EXPIRY = EPOCH + timedelta(days=90)
+RETIRED = "2026-11-01T00:00:00Z"  # the moment of the SCT, which is then too late
+
+
+@pytest.mark.parametrize(
+    ("more", "answer", "says"),
+    [
+        ({}, "valid", ""),
+        ({"state": {"usable": {"timestamp": "2026-01-01T00:00:00Z"}}}, "valid", ""),
+        ({"state": {"qualified": {"timestamp": "2026-01-01T00:00:00Z"}}}, "valid", ""),
+        ({"state": {"readonly": {"timestamp": RETIRED, "final_tree_head": {"tree_size": 7}}}}, "valid", ""),
+        ({"state": {"retired": {"timestamp": RETIRED}}}, "disqualified",
+         "the log was retired on 2026-11-01, before it signed this"),
+        ({"state": {"retired": {"timestamp": "2026-11-02T00:00:00Z"}}}, "valid", ""),
+        ({"state": {"retired": {}}}, "disqualified", "the log was retired"),
+        ({"state": {"rejected": {"timestamp": "2026-11-02T00:00:00Z"}}}, "disqualified",
+         "the log was rejected on 2026-11-02"),
+        ({"state": {"pending": {"timestamp": "2026-01-01T00:00:00Z"}}}, "disqualified",
+         "the log is not accepted by clients yet"),
+        ({"temporal_interval": interval(EXPIRY - timedelta(days=9), EXPIRY + timedelta(days=9))}, "valid", ""),
+        ({"temporal_interval": interval(EXPIRY, EXPIRY + timedelta(days=1))}, "valid", ""),
+        ({"temporal_interval": interval(EPOCH, EXPIRY)}, "disqualified",
+         "the certificate expires on 2027-01-30, and the log takes what expires from 2026-11-01 to 2027-01-29"),
+    ],
+)  # fmt: skip
+def test_a_log_s_state_and_interval_decide_whether_its_sct_counts(
+    tmp_path: Path, more: dict[str, Any], answer: str, says: str
+) -> None:
+    (tmp_path / "logs.json").write_text(json.dumps(listed(**more)))
+    logs = load_logs(tmp_path / "logs.json")
+    assert logs.at == datetime(2026, 11, 3, tzinfo=UTC)
+    (found,) = check_scts(embedded(), logs, at=AT)
+    assert (found.log, found.operator, found.answer, found.reason) == ("a log", "An operator", answer, says)
+
+
+def test_a_list_without_a_log_s_key_knows_it_by_name_only(tmp_path: Path) -> None:
+    document = listed()
+    del document["operators"][0]["tiled_logs"][0]["key"]
+    (tmp_path / "logs.json").write_text(json.dumps(document))
+    (found,) = check_scts(embedded(), load_logs(tmp_path / "logs.json"), at=AT)
+    assert (found.log, found.answer, "without its key" in found.reason) == ("a log", "unknown", True)
+
+
+def test_an_sct_in_the_stapled_ocsp_response_is_checked() -> None:
+    leaf = CA.issue("staple.test")
+    raw = vector(vector(sct(b"\0\0" + vector(leaf.certificate.der, 3))))
+    for content, answer in ((raw, "valid"), (vector(vector(sct(b"another"))), "invalid")):
+        chain = stapled(leaf, content)
+        (found,) = check_scts(chain, LOGS, at=AT)
+        assert check_revocation(chain, at=AT).answer == "good"
+        assert (found.delivered, found.answer, found.log) == ("ocsp", answer, "a log")
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"operators": [{"logs": [{"key": "!"}]}]}', '{"operators": 1}'])
