@@ -26,11 +26,15 @@ from pathlib import Path
 from irkit.classify import classify
 from irkit.drill import write
 from irkit.drill.chance import SOURCES, draw
+from irkit.drill.scenario import Part
+from irkit.facts import found_onsets
 from irkit.gather import gather
-from irkit.verdict import VERDICTS
+from irkit.verdict import VERDICTS, CohortVerdict
 
 END = datetime(2026, 11, 23, 12, tzinfo=UTC)
 BINS = 10
+STEP = timedelta(minutes=10)
+RELAXING = ("rotation", "misconfiguration")
 
 
 @dataclass(frozen=True)
@@ -38,11 +42,13 @@ class Row:
     """One incident: as it was built, and what was answered."""
 
     seed: int
+    turn: str
     lacking: tuple[str, ...]
     right: frozenset[str]
     built: tuple[str, str]
     answered: tuple[str, str]
     confidence: float
+    parts: tuple[bool, ...]
     seconds: float
 
     @property
@@ -52,23 +58,47 @@ class Row:
 
     @property
     def dangerous(self) -> bool:
-        """A MITM that was called harmless."""
-        return self.built[0] == "mitm" and self.answered[0] in ("rotation", "misconfiguration")
+        """A MITM that was called harmless; one that left no trace beside another incident can't be."""
+        return self.built[0] == "mitm" and self.answered[0] in RELAXING and self.answered[0] not in self.right
 
 
-def judge(seed: int, without: str = "", forged: float = 0.0) -> Row:
-    drawn = draw(seed, END, without=without)
-    with tempfile.TemporaryDirectory() as name:
-        incident = write(
-            drawn.scenario, Path(name), END, seed=seed, lacking=drawn.lacking, step=timedelta(minutes=5), forged=forged
-        )
-        evidence = gather(incident, now=END)
-    began = time.perf_counter()
-    verdict = classify(evidence)
-    seconds = time.perf_counter() - began
-    built = (drawn.scenario.verdict, drawn.scenario.cause)
-    answered = (verdict.verdict, verdict.cause)
-    return Row(seed, tuple(sorted(drawn.lacking)), drawn.verdicts, built, answered, verdict.confidence, seconds)
+def judge(seed: int, variants: Sequence[tuple[str, float]]) -> list[Row]:
+    """One incident with each source taken away, or part of the reports forged: the counts stay, and are searched once."""
+    rows = []
+    for without, forged in variants:
+        drawn = draw(seed, END, without=without)
+        with tempfile.TemporaryDirectory() as name:
+            incident = write(
+                drawn.scenario, Path(name), END, seed=seed, lacking=drawn.lacking, step=STEP, forged=forged, noise=True
+            )
+            evidence = gather(incident, now=END)
+        if evidence.failures is not None:
+            found_onsets(evidence.failures)
+        began = time.process_time()
+        verdict = classify(evidence)
+        seconds = time.process_time() - began
+        made = drawn.scenario
+        built, answered = (made.verdict, made.cause), (verdict.verdict, verdict.cause)
+        parts = tuple(met(part, verdict.cohorts) for part in made.parts) if not drawn.lacking else ()
+        rows.append(
+            Row(seed, drawn.turn, tuple(sorted(drawn.lacking)), drawn.verdicts, built, answered, verdict.confidence,
+                parts, seconds)
+        )  # fmt: skip
+    return rows
+
+
+def met(part: Part, cohorts: Sequence[CohortVerdict]) -> bool:
+    """Whether one of the cohorts is that part of the incident, with its verdict and cause."""
+
+    def shared(mine: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
+        return not mine or not theirs or bool(set(mine) & set(theirs))
+
+    return any(
+        (c.verdict, c.cause) == (part.verdict, part.cause)
+        and shared(part.releases, c.cohort.releases)
+        and shared(part.regions, c.cohort.regions)
+        for c in cohorts
+    )
 
 
 def calibration(rows: Sequence[Row]) -> tuple[float, list[tuple[float, float, int]]]:
@@ -100,18 +130,23 @@ def report(rows: Sequence[Row]) -> None:
     print(f"cause right where evidence decides       {share([r for r in holds if r.answered == r.built], decided)}")
     print(f"inconclusive where evidence does not     {share([r for r in open_ones if r in abstained], open_ones)}")
     print(f"acceptable where a source is missing     {share([r for r in either if r.answered[0] in r.right], either)}")
+    mixed = [row for row in rows if row.parts]
+    print(f"of two at once, both found               {share([r for r in mixed if all(r.parts)], mixed)}")
     print(f"abstentions                              {share(abstained, rows)}")
     print(f"  of these where the evidence decides    {share([r for r in abstained if r.decided], abstained)}")
     error, bins = calibration(rows)
     print(f"expected calibration error               {error:.4f}")
     for said, held, count in bins:
         print(f"  said {said:.3f}, held {held:.3f}, {count} verdicts")
-    print(f"classify, seconds per incident           {sum(row.seconds for row in rows) / len(rows):.3f}")
+    print(f"classify, seconds of CPU per incident    {sum(row.seconds for row in rows) / len(rows):.4f}")
     wrong = [row for row in rows if row.answered[0] not in row.right or (row.decided and row.answered != row.built)]
     print("built as -> answered, seeds:")
-    for pair, count in Counter((row.built, row.answered) for row in wrong).most_common(40):
-        seeds = [row.seed for row in wrong if (row.built, row.answered) == pair][:5]
-        print(f"  {count:4} {' / '.join(pair[0])} -> {' / '.join(pair[1])}  {seeds}")
+    pairs = Counter((row.built, row.answered, row.turn) for row in wrong)
+    for (built, answered, turn), count in pairs.most_common(40):
+        seeds = [row.seed for row in wrong if (row.built, row.answered, row.turn) == (built, answered, turn)][:5]
+        print(f"  {count:4} {turn}: {' / '.join(built)} -> {' / '.join(answered)}  {seeds}")
+    for row in (row for row in mixed if not all(row.parts)):
+        print(f"  one of two not found: seed {row.seed}, {row.turn}")
 
 
 def picture(rows: Sequence[Row], path: Path) -> None:
@@ -146,17 +181,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--without", choices=("", *SOURCES, "each"), default="")
     parser.add_argument("--forged", type=float, default=0.0, metavar="PART", help="of the clients' reports, as 0.2")
     parser.add_argument("--picture", type=Path, default=Path(tempfile.gettempdir()) / "irkit-verdicts.png")
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
     options = parser.parse_args(arguments)
+    variants = [(source, options.forged) for source in (SOURCES if options.without == "each" else (options.without,))]
+    seeds = range(options.first, options.first + options.count)
+    began = time.perf_counter()
+    with ProcessPoolExecutor(max_workers=options.processes) as pool:
+        judged = list(pool.map(partial(judge, variants=variants), seeds, chunksize=8))
+    seconds = (time.perf_counter() - began) / max(1, len(seeds) * len(variants))
     dangerous = 0
-    with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
-        for without in SOURCES if options.without == "each" else (options.without,):
-            print(f"== without {without}" if without else "== with all that was drawn", flush=True)
-            seeds = range(options.first, options.first + options.count)
-            rows = list(pool.map(partial(judge, without=without, forged=options.forged), seeds, chunksize=8))
-            report(rows)
-            dangerous += sum(row.dangerous for row in rows)
-            picture(rows, options.picture)
-            print(f"picture: {options.picture}", flush=True)
+    for (without, forged), rows in zip(variants, zip(*judged, strict=True), strict=True):
+        print(f"== {f'without {without}' if without else 'with all that was drawn'}, {forged:.0%} of reports forged")
+        report(rows)
+        dangerous += sum(row.dangerous for row in rows)
+    print(f"all in all, seconds per incident         {seconds:.3f}")
+    picture([row for rows in judged for row in rows], options.picture)
+    print(f"picture: {options.picture}")
     return 1 if dangerous else 0
 
 

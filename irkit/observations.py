@@ -301,7 +301,7 @@ def _checks(facts: Facts, case: Case, seen: Observations) -> None:
             "[[observed]]: a leaf key nobody knows means interception, a key of yours means an edge with another chain."
         )
     if case.foreign:
-        pin = short(case.foreign[0].chain.leaf.pin)
+        pin = short(case.foreign[0].leaf)
         seen.checks.append(
             f"If the owner's inventory turned out to hold the key {pin}, this would be no interception; ask whoever "
             "issues your certificates."

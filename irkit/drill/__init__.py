@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gzip
 import json
 import signal
 import sys
@@ -28,7 +29,7 @@ from irkit.drill.causes import BELONGS, build
 from irkit.drill.files import Table, metrics_table, pin_file, to_toml, write_keys
 from irkit.drill.pki import Credential
 from irkit.drill.reports import ndjson
-from irkit.drill.scenario import HOST, SCENARIOS, WINDOW, Scenario
+from irkit.drill.scenario import SCENARIOS, WINDOW, Scenario
 from irkit.drill.server import Intercepting, Presenting, Server, serving
 from irkit.drill.traffic import STEP
 from irkit.errors import InputError
@@ -131,7 +132,7 @@ class _Servers:
 
     def seen(self, credential: Credential) -> Chain:
         """What a client is presented there, captured for real."""
-        return capture(HOST, connect=self.address(credential))
+        return capture(self._scenario.host, connect=self.address(credential))
 
 
 def write(
@@ -146,6 +147,7 @@ def write(
     kept: contextlib.ExitStack | None = None,
     name: str = "DRILL",
     forged: float = 0.0,
+    noise: bool = False,
 ) -> Path:
     """Writes the incident file with all that it names.
 
@@ -160,6 +162,7 @@ def write(
         kept: Keeps a Prometheus with the metrics going; without it they are in a file.
         name: The incident's id.
         forged: The part of the clients' reports that is forged.
+        noise: Whether the reports have the faults of real ones.
 
     Returns:
         The incident file.
@@ -167,16 +170,18 @@ def write(
     start = end - WINDOW
     chain = servers.seen if servers else _filed
     if "history" not in lacking:
-        _remember(chain(scenario.before), folder, scenario.onset or end)
-    tables: list[Table] = [("[incident]", {"id": name, "host": HOST, "start": start, "end": end})]
+        _remember(chain(scenario.before), scenario.host, folder, scenario.onset or end)
+    tables: list[Table] = [("[incident]", {"id": name, "host": scenario.host, "start": start, "end": end})]
+    tables += [("[[annotation]]", {"at": at, "what": what}) for at, what in scenario.notes]
     if "metrics" not in lacking:
         tables.append(metrics_table(_metrics(scenario, folder, start, end, seed=seed, step=step, stack=kept)))
     tables += _vantages(scenario, folder, end, servers, lacking)
     if "client chains" not in lacking:
         tables += _observed(scenario, chain, folder)
         if scenario.clients and servers is None:  # else the chains are those of whatever intercepts
-            (folder / "reports.ndjson").write_text(ndjson(scenario, seed=seed, forged=forged), encoding="utf-8")
-            tables.append(("[reports]", {"files": ["reports.ndjson"]}))
+            told = ndjson(scenario, seed=seed, forged=forged, noise=noise).encode()
+            (folder / "reports.ndjson.gz").write_bytes(gzip.compress(told, mtime=0))
+            tables.append(("[reports]", {"files": ["reports.ndjson.gz"]}))
     if "releases" not in lacking:
         tables += _releases(scenario, folder)
     if "inventory" not in lacking:
@@ -212,11 +217,11 @@ def _vantages(
         yield "[[capture]]", table
 
 
-def _remember(chain: Chain, folder: Path, before: datetime) -> None:
+def _remember(chain: Chain, host: str, folder: Path, before: datetime) -> None:
     """The history that earlier scheduled runs would have left: two days of what was presented until the onset."""
     for hours in (46, 22, 2):
         at = before - timedelta(hours=hours)
-        earlier = Chain(chain.certificates, replace(chain.obtained, at=at, host=HOST, port=443))
+        earlier = Chain(chain.certificates, replace(chain.obtained, at=at, host=host, port=443))
         add_capture(folder / "captures", earlier, vantage="office", trusted=True)
 
 
@@ -234,7 +239,7 @@ def _metrics(
     from irkit.drill.prometheus import prometheus
     from irkit.drill.traffic import count, matrix
 
-    series = count(scenario.groups, HOST, start=start, end=end, seed=seed, step=step)
+    series = count(scenario.groups, scenario.host, start=start, end=end, seed=seed, step=step)
     if stack:
         return {"url": stack.enter_context(prometheus(series, folder / "prometheus"))}
     (folder / "failures.json").write_text(matrix(series), encoding="utf-8")
@@ -324,7 +329,7 @@ def _drawn(seed: int, folder: Path) -> Iterator[Drill]:
     end = datetime.now(UTC).replace(second=0, microsecond=0)
     drawn = draw(seed, end)
     made = drawn.scenario
-    incident = write(made, folder, end, seed=seed, lacking=drawn.lacking, name=f"DRILL-{seed}")
+    incident = write(made, folder, end, seed=seed, lacking=drawn.lacking, name=f"DRILL-{seed}", noise=True)
     yield Drill("random", incident, made.verdict, made.cause, made.onset, made.failing, "")
 
 

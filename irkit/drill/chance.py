@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from random import Random
 
-from irkit.drill.causes import BELONGS, build, with_interception
-from irkit.drill.scenario import SCENARIOS, WINDOW, Scenario
+from irkit.drill.beside import CONFOUNDERS, SECONDS, has_room
+from irkit.drill.causes import BELONGS, built
+from irkit.drill.day import Day
+from irkit.drill.scenario import WINDOW, Scenario
+from irkit.drill.twins import TWINS
 
-__all__ = ["SOURCES", "Drawn", "acceptable", "draw"]
+__all__ = ["SOURCES", "TURNS", "Drawn", "acceptable", "draw"]
 
 # What can be taken away from an incident.
 SOURCES = ("metrics", "history", "inventory", "client chains", "releases", "second vantage", "captures")
+
+# What seeds take in turn: every cause, a quiet day, and every pair of truths with one appearance.
+TURNS = (*BELONGS, "quiet", *TWINS)
+
 _SERVED = {"leaf-key-rotated", "intermediate-rotated", "ca-changed", "rollout-in-progress"}
 _SEEN = {"interception-untrusted-ca", "interception-public-ca", "inspection-authorised", "inspection-product",
          "user-installed-ca", "captive-portal", "clock-wrong"}  # fmt: skip
@@ -26,12 +33,14 @@ class Drawn:
         lacking: Sources, of SOURCES, that are taken away.
         verdicts: The verdicts that are right: one where the evidence decides, `inconclusive` where it does not, and
             both where a source is missing that helps.
+        turn: Of TURNS.
     """
 
     seed: int
     scenario: Scenario
     lacking: frozenset[str]
     verdicts: frozenset[str]
+    turn: str = ""
 
     @property
     def decided(self) -> bool:
@@ -40,7 +49,7 @@ class Drawn:
 
 
 def draw(seed: int, end: datetime, *, without: str = "") -> Drawn:
-    """Draws an incident: seeds in a row take the causes in turn; the same seed and end give the same incident.
+    """Draws an incident: seeds in a row take TURNS; the same seed and end give the same incident.
 
     Args:
         seed: Any whole number from 0 on.
@@ -48,13 +57,23 @@ def draw(seed: int, end: datetime, *, without: str = "") -> Drawn:
         without: One of SOURCES that is taken away besides.
     """
     dice = Random(f"incident {seed}")  # noqa: S311 - reproducible, not secret
-    start, causes = end - WINDOW, (*BELONGS, "")
-    cause = causes[seed % len(causes)]
-    scenario = build(cause, start, end, seed) if cause else SCENARIOS["quiet"](start, end)
-    if scenario.verdict in ("rotation", "misconfiguration") and not scenario.edges and dice.random() < 0.1:
-        scenario = with_interception(scenario, start, end, dice)
-    lacking = {source for source in SOURCES if dice.random() < 0.03} | ({without} if without else set())
-    return Drawn(seed, scenario, frozenset(lacking), acceptable(scenario, frozenset(lacking)))
+    turn = TURNS[seed % len(TURNS)]
+    taken = {source for source in SOURCES if dice.random() < 0.03} | ({without} if without else set())
+    chance, harmless, second = dice.random(), dice.random() < 0.5, dice.choice(SECONDS)
+    confounder = dice.choice(CONFOUNDERS)
+    day = Day(end - WINDOW, end, dice, varied=True)
+    if turn in TWINS:
+        twin = TWINS[turn]
+        cause = twin.harmless if harmless else twin.mitm
+        scenario = replace(twin.shows(day), cause=cause, verdict=BELONGS.get(cause, "none"))
+        lacking = frozenset(taken | set(twin.lacking))
+        return Drawn(seed, scenario, lacking, frozenset({"inconclusive"}), turn)
+    scenario = built(turn, day) if turn in BELONGS else replace(day.scenario("", day.good()), verdict="none")
+    if chance < 0.12 and has_room(scenario):
+        scenario = second(day, scenario)
+    elif chance < 0.5:
+        scenario = confounder(day, scenario)
+    return Drawn(seed, scenario, frozenset(taken), acceptable(scenario, frozenset(taken)), turn)
 
 
 def acceptable(scenario: Scenario, lacking: frozenset[str]) -> frozenset[str]:
@@ -64,6 +83,8 @@ def acceptable(scenario: Scenario, lacking: frozenset[str]) -> frozenset[str]:
     if cause in _SEEN and unheard:
         if not scenario.failing:  # nothing rises, and nobody says anything: a quiet day as far as one can know
             return frozenset({"none", "inconclusive"})
+        if scenario.parts and "metrics" in lacking:  # of two incidents the lesser is all that left a trace
+            return frozenset({scenario.parts[-1].verdict, "inconclusive"})
         return frozenset({"inconclusive"})
     if cause in _SERVED and "inventory" in lacking and lacking & {"second vantage", "captures"}:
         return frozenset({"inconclusive"})

@@ -24,7 +24,7 @@ _RULE = """
         <domain includeSubdomains="{subdomains}">{host}</domain>
         <pin-set{expires}>
 {pins}
-        </pin-set>
+        </pin-set>{more}
     </domain-config>
 """
 
@@ -37,13 +37,15 @@ def pin_file(release: Shipped, folder: Path) -> str:
     """
     pins = [pin if isinstance(pin, str) else pin.base64 for pin in release.pins]
     names = {"android": "network_security_config.xml", "okhttp": "Pinning.kt"}
+    names["trustkit-android"] = names["android"]
     name = f"pins/{release.platform}-{release.version}/{names.get(release.platform, 'Info.plist')}"
-    if release.platform == "android":
+    if "android" in release.platform:
         lines = "\n".join(f'            <pin digest="SHA-256">{pin}</pin>' for pin in pins)
         expires = f' expiration="{release.expires}"' if release.expires else ""
         rule = _RULE.format(
-            host=release.pattern, pins=lines, expires=expires, subdomains=str(release.subdomains).lower()
-        )
+            host=release.pattern, pins=lines, expires=expires, subdomains=str(release.subdomains).lower(),
+            more='\n        <trustkit-config enforcePinning="true" />' if "trustkit" in release.platform else "",
+        )  # fmt: skip
         content = _ANDROID.format(rule=rule * (1 + release.twice)).encode()
     elif release.platform == "okhttp":
         pattern = ("**." if release.subdomains else "") + release.pattern
@@ -58,7 +60,7 @@ def pin_file(release: Shipped, folder: Path) -> str:
 
 
 def _plist(release: Shipped, pins: list[str]) -> dict[str, Any]:
-    head = {"CFBundleIdentifier": "com.example.shop", "CFBundleShortVersionString": release.version}
+    head = {"CFBundleIdentifier": f"com.example.{release.brand}", "CFBundleShortVersionString": release.version}
     if release.platform == "trustkit-ios":
         policy: dict[str, Any] = {"TSKPublicKeyHashes": pins, "TSKEnforcePinning": True}
         policy |= {"TSKExpirationDate": release.expires} if release.expires else {}

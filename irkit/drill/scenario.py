@@ -15,7 +15,9 @@ from irkit.drill.traffic import Group
 if TYPE_CHECKING:
     from irkit.drill.traffic import Minutes
 
-__all__ = ["HOST", "SCENARIOS", "WINDOW", "ClientChain", "Key", "Scenario", "Service", "Shipped"]
+__all__ = [
+    "FLEETS", "HOST", "SCENARIOS", "WINDOW", "ClientChain", "Key", "Part", "Scenario", "Service", "Shipped",
+]  # fmt: skip
 
 HOST = "api.example.com"
 WINDOW = timedelta(hours=24)
@@ -43,6 +45,7 @@ class Shipped:
         share: Its part of all validations at the end of the window.
         scope: Where iOS looks for the pins: leaf or ca.
         twice: Names its domain twice, which Android refuses.
+        brand: The app, whatever it runs on.
     """
 
     platform: str
@@ -55,6 +58,7 @@ class Shipped:
     subdomains: bool = False
     expires: str = ""
     twice: bool = False
+    brand: str = "shop"
 
     @property
     def family(self) -> str:
@@ -64,7 +68,7 @@ class Shipped:
     @property
     def app(self) -> str:
         """The app, as `shop-ios`."""
-        return f"shop-{self.platform}"
+        return f"{self.brand}-{self.platform}"
 
     @property
     def name(self) -> str:
@@ -89,6 +93,21 @@ class ClientChain:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """One of the incidents that happen at once.
+
+    Attributes:
+        releases: Names of those that fail for it.
+        regions: Where they do; empty for everywhere.
+    """
+
+    verdict: str
+    cause: str
+    releases: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Scenario:
     """One rehearsal.
 
@@ -105,6 +124,8 @@ class Scenario:
         others: More roots to trust.
         allowed: Inspection CAs that the inventory allows, with their names.
         untrusting: The clients report that the chain is not trusted, rather than that no pin matches.
+        parts: Each of the incidents, where there are several at once; `verdict` and `cause` are the gravest one's.
+        notes: What the owner wrote down besides: when, and what.
     """
 
     verdict: str
@@ -124,11 +145,33 @@ class Scenario:
     others: tuple[Credential, ...] = ()
     allowed: tuple[tuple[Pin, str], ...] = ()
     untrusting: bool = False
+    parts: tuple[Part, ...] = ()
+    notes: tuple[tuple[datetime, str], ...] = ()
 
     @property
     def vantages(self) -> tuple[tuple[str, Credential | None], ...]:
         """Trusted vantages, and what each is presented; None where nothing answers."""
         return self.edges or (("office", self.now), ("probe eu-west", self.now))
+
+
+# Releases in use: app, platform, version, days before the window, share, and whether it ships the newer pins.
+Fleet = tuple[tuple[str, str, str, int, float, bool], ...]
+FLEETS: tuple[Fleet, ...] = (
+    (
+        ("shop", "android", "4.1.0", 120, 0.24, False), ("shop", "android", "4.2.0", 35, 0.38, True),
+        ("shop", "ios", "7.2", 110, 0.11, False), ("shop", "ios", "7.3", 30, 0.27, True),
+    ),
+    (
+        ("bank", "okhttp", "5.8.0", 90, 0.31, False), ("bank", "okhttp", "5.9.1", 21, 0.27, True),
+        ("bank", "trustkit-ios", "3.11", 95, 0.12, False), ("bank", "trustkit-ios", "3.12", 25, 0.30, True),
+    ),
+    (
+        ("shop", "android", "4.1.0", 120, 0.15, False), ("shop", "android", "4.2.0", 35, 0.25, True),
+        ("shop", "ios", "7.2", 110, 0.10, False), ("shop", "ios", "7.3", 30, 0.20, True),
+        ("courier", "trustkit-android", "1.14", 70, 0.12, False),
+        ("courier", "trustkit-android", "1.15", 14, 0.18, True),
+    ),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,16 +183,20 @@ class Service:
     issuer: Credential
     leaf: Credential
     backup: Pin
+    host: str = HOST
+    fleet: Fleet = FLEETS[0]
 
     @classmethod
-    def opened(cls, start: datetime, dice: Random | None = None) -> Service:
+    def opened(
+        cls, start: datetime, dice: Random | None = None, *, host: str = HOST, fleet: Fleet = FLEETS[0]
+    ) -> Service:
         """A new service; with `dice`, the same one for the same seed."""
         born = start - timedelta(days=900)
         root = authority("Rehearsal Root R1", "Rehearsal Trust Services", at=born, key=new_key(dice))
         issued = start - timedelta(days=400)
         issuer = root.issue("Rehearsal TLS CA E5", at=issued, days=1800, ca=True, key=new_key(dice))
-        leaf = issuer.issue(HOST, at=start - timedelta(days=40), days=90, key=new_key(dice))
-        return cls(start, root, issuer, leaf, pin_of(new_key(dice)))
+        leaf = issuer.issue(host, at=start - timedelta(days=40), days=90, key=new_key(dice))
+        return cls(start, root, issuer, leaf, pin_of(new_key(dice)), host, fleet)
 
     @property
     def pin(self) -> Pin:
@@ -158,23 +205,22 @@ class Service:
 
     def keys(self, *more: Key) -> tuple[Key, ...]:
         """The inventory, with more keys."""
-        since = self.start - timedelta(days=400)
+        since, hosts = self.start - timedelta(days=400), (self.host,)
         return (
-            Key(self.pin, "edge key of this year", "leaf", "active", since),
+            Key(self.pin, "edge key of this year", "leaf", "active", since, hosts),
             *more,
-            Key(self.backup, "backup key, in the safe", "leaf", "backup", since),
-            Key(pin_of(self.issuer.key), "Rehearsal TLS CA E5", "intermediate", "active", since),
+            Key(self.backup, "backup key, in the safe", "leaf", "backup", since, hosts),
+            Key(pin_of(self.issuer.key), "Rehearsal TLS CA E5", "intermediate", "active", since, hosts),
         )
 
     def releases(self, new: tuple[Pin, ...], old: tuple[Pin, ...] = ()) -> tuple[Shipped, ...]:
-        """The releases in use. The newer one of each platform ships `new`."""
+        """The releases in use. The newer one of each app ships `new`."""
         old = old or (self.pin, self.backup)
-        return (
-            Shipped("android", "4.1.0", old, self.start - timedelta(days=120), 0.24),
-            Shipped("android", "4.2.0", new, self.start - timedelta(days=35), 0.38),
-            Shipped("ios", "7.2", old, self.start - timedelta(days=110), 0.11),
-            Shipped("ios", "7.3", new, self.start - timedelta(days=30), 0.27),
-        )
+        return tuple(
+            Shipped(platform, version, new if newer else old, self.start - timedelta(days=days), share,
+                    pattern=self.host, brand=brand)
+            for brand, platform, version, days, share, newer in self.fleet
+        )  # fmt: skip
 
 
 def _nobody(_region: str, minutes: Minutes) -> Minutes:
