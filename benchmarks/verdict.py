@@ -63,7 +63,7 @@ class Row:
 
 
 def judge(seed: int, variants: Sequence[tuple[str, float]]) -> list[Row]:
-    """One incident with each source taken away, or part of the reports forged: the counts stay, and are searched once."""
+    """One incident, with each source taken away in turn: the counts stay the same, and are searched once."""
     rows = []
     for without, forged in variants:
         drawn = draw(seed, END, without=without)

@@ -28,6 +28,7 @@ __all__ = ["Client", "Nature", "clients"]
 Nature = Literal["ours", "authorised", "product", "debug", "elsewhere", "public", "private", "untold"]
 
 EXAMINED = 24  # groups whose signatures are checked for themselves; those of other issuers count as the worst
+_PINS_ONLY = "the log names pins only"
 FEW = 3  # devices that a debugging proxy may be on
 
 
@@ -98,11 +99,12 @@ def clients(evidence: Evidence, known: Mapping[Pin, str] | frozenset[Pin]) -> tu
         )  # fmt: skip
     groups = _groups(evidence, known)
     natures: dict[tuple[object, str], tuple[str, str, str]] = {}
+    of_leaf: dict[Pin | None, tuple[str, str, str]] = {c.leaf: (c.nature, c.name, c.reason) for c in found}
     left = EXAMINED
-    for key, group in sorted(groups.items(), key=lambda pair: -pair[1].count):
+    for key, group in sorted(groups.items(), key=lambda pair: (not len(pair[1].chain), -pair[1].count)):
         assert group.sent is not None
         report = group.sent.report
-        shown: tuple[str, str, str] | None = ("ours", "", "") if key[0] else _plain(group)
+        shown: tuple[str, str, str] | None = ("ours", "", "") if key[0] else _plain(group, of_leaf)
         # One issuer's leaves are of one nature, but for the names they are for.
         issuer = key[1], report.network
         if shown is None and issuer in natures and natures[issuer][0] != "elsewhere":
@@ -111,15 +113,20 @@ def clients(evidence: Evidence, known: Mapping[Pin, str] | frozenset[Pin]) -> tu
             at = None if report.local else report.at  # local time is off by hours
             shown = natures[issuer] = _nature(evidence, group.chain, at, report.network)
             left -= 1
+        if shown is not None and len(group.chain):
+            of_leaf[group.leaf] = shown
         found.append(_client(group, *(shown or ("private", "", "too many different chains to examine each"))))
     return tuple(found)
 
 
-def _plain(group: _Group) -> tuple[str, str, str] | None:
-    """The nature of what a log names without certificates; None where there is a chain to examine."""
+def _plain(group: _Group, of_leaf: Mapping[Pin | None, tuple[str, str, str]]) -> tuple[str, str, str] | None:
+    """The nature of what a log names without certificates, as of a chain with that leaf key that somebody else sent.
+
+    None where there is a chain to examine.
+    """
     if len(group.chain):
         return None
-    return ("untold", "", "") if group.leaf is None else ("private", "", "the log names pins only")
+    return ("untold", "", "") if group.leaf is None else of_leaf.get(group.leaf, ("private", "", _PINS_ONLY))
 
 
 def _groups(evidence: Evidence, known: Mapping[Pin, str] | frozenset[Pin]) -> dict[tuple[object, ...], _Group]:

@@ -14,7 +14,7 @@ from irkit.verdict import Cohort
 if TYPE_CHECKING:
     from irkit.onset import Onset
 
-__all__ = ["FAMILY", "Case", "cases"]
+__all__ = ["FAMILY", "Case", "cases", "counted_places"]
 
 # Platforms of irkit, and what metrics call them.
 FAMILY = {"okhttp": "android", "trustkit-android": "android", "trustkit-ios": "ios"}
@@ -74,6 +74,11 @@ def _overall(facts: Facts) -> Cohort:
 def _values(onset: Onset, role: str) -> tuple[str, ...]:
     value = onset.cohort.get(role, ())
     return (value,) if isinstance(value, str) else tuple(value)
+
+
+def counted_places(onset: Onset | None) -> tuple[str, ...]:
+    """The regions and networks that an onset's failures are counted in; empty for all of them."""
+    return () if onset is None else (*_values(onset, "region"), *_values(onset, "network"))
 
 
 def _by_opinion(facts: Facts, onset: Onset) -> Iterator[Case]:

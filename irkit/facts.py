@@ -117,6 +117,12 @@ class Facts:
                 return key.status
         return ""
 
+    def listed(self, pin: Pin | None) -> str:
+        """The inventory's word for a key, of whichever host; empty when it is not listed."""
+        inventory = self.evidence.inventory
+        key = inventory.key(pin) if inventory is not None and pin is not None else None
+        return key.status if key is not None else ""
+
     def served_before(self, pin: Pin | None) -> bool:
         """Whether the leaf of the previous trusted chain had this key."""
         return pin is not None and self.previous is not None and self.previous.chain.leaf.pin == pin

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from irkit.cohorts import Case
+from irkit.cohorts import Case, counted_places
 from irkit.explain import Explanation, explain_pin
 from irkit.facts import Facts, Opinion, issuer_key, root_key
 from irkit.notes import Observations, short
@@ -47,7 +47,7 @@ def _failures(facts: Facts, case: Case, seen: Observations) -> None:
     count = f"{onset.failures:.0f} of {onset.validations:.0f} validations failed, {onset.excess:.0f} over the baseline"
     since = f"since {onset.at:%Y-%m-%d %H:%M} UTC ({onset.earliest:%H:%M} to {onset.latest:%H:%M})"
     seen.add("failures-rise", f"{text(cohort.name)}: {count}, {since}, as a {onset.shape}.", source)
-    places = (*cohort.regions, *cohort.networks)
+    places = counted_places(onset)  # a client's word for its network is not where the failures are counted
     if places:
         where = ", ".join(text(place) for place in places)
         seen.add("localised", f"The failures keep to {where}; elsewhere the same releases connect.", source)

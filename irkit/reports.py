@@ -231,11 +231,15 @@ def _read_file(name: str, stream: _Stream, tally: _Tally) -> None:
         if not whole:
             tally.refuse(name, number, f"longer than {LINE >> 20} MiB", shown)
             continue
-        try:
-            for report in read_line(shown):
-                tally.add(name, report)
-        except InputError as error:
-            tally.refuse(name, number, error.message, shown)
+        _read_one(name, number, shown, tally)
+
+
+def _read_one(name: str, number: int, line: str, tally: _Tally) -> None:
+    try:
+        for report in read_line(line):
+            tally.add(name, report)
+    except InputError as error:
+        tally.refuse(name, number, error.message, line)
 
 
 def _opens_document(line: str) -> bool:
@@ -259,7 +263,12 @@ def _read_document(name: str, first: str, lines: Iterator[tuple[int, bytes, bool
     try:
         value = json.loads("".join(parts))
     except (ValueError, RecursionError) as error:
-        tally.refuse(name, 1, f"not JSON: {text(error, 100)}", first)
+        told = [(number, part) for number, part in enumerate(parts, 1) if part.strip()]
+        if any(part[:1] == "{" and part.rstrip()[-1:] == "}" and len(part) > 4 for _, part in told):
+            for number, part in told:  # a line that only looked like the beginning of a document
+                _read_one(name, number, part, tally)
+        else:
+            tally.refuse(name, 1, f"not JSON: {text(error, 100)}", first)
         return True
     for number, item in enumerate(value if isinstance(value, list) else [value], 1):
         try:

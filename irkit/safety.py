@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from irkit.cohorts import Case
+from irkit.cohorts import Case, counted_places
 from irkit.facts import OWNED, Facts, clock_off, issuer_key, root_key
 from irkit.observations import entries, explain
 from irkit.render import text
@@ -25,6 +25,9 @@ class Objection:
 
     says: str
     check: str = ""
+
+
+_LIST = "Find out whose the keys are, and list them in keys.toml."
 
 
 def objection(facts: Facts, case: Case, verdict: str, cause: str) -> Objection | None:
@@ -50,13 +53,24 @@ def objection(facts: Facts, case: Case, verdict: str, cause: str) -> Objection |
 
 def _mitm(facts: Facts, case: Case, cause: str) -> Objection | None:
     """Alarm needs a chain too: failures alone can't tell an interception from an edge that serves another chain."""
+    listed, verified = facts.evidence.inventory is not None, facts.verification is not None and facts.verification.ok
     if cause == "origin-replaced":
         pin = None if facts.chain is None else facts.chain.leaf.pin
-        if facts.chain is not None and (not facts.owners(pin) or facts.dissent):
-            return None
-        return Objection("No trusted vantage sees a chain that is not the owner's.", "Capture from a second vantage.")
-    if case.foreign:
+        if facts.chain is None or (facts.owners(pin) and not facts.dissent):
+            return Objection(
+                "No trusted vantage sees a chain that is not the owner's.", "Capture from a second vantage."
+            )
+        if facts.dissent and verified and not listed:
+            return Objection("Vantages see different keys, and no inventory says whose they are.", _LIST)
         return None
+    # Without a capture of its own, the server may present that very chain to everyone.
+    if case.foreign and (facts.chain is not None or (listed and counted_places(case.onset))):
+        return None
+    if case.foreign:
+        return Objection(
+            "No trusted capture is at hand to hold the client's chain against.",
+            "Capture from a trusted vantage: does the server itself present that chain?",
+        )
     return Objection(
         "No chain that a failing client saw is at hand: counts alone can't tell an interception from an edge that "
         "serves another chain."
@@ -167,16 +181,13 @@ def _misconfiguration(facts: Facts, case: Case, cause: str) -> Objection | None:
 
 
 def _wrong_certificate(facts: Facts, check: str) -> Objection | None:
+    """Names are what their maker wrote, and who took a route over answers every vantage: the key has to be known."""
     pin = None if facts.chain is None else facts.chain.leaf.pin
-    if facts.status(pin) == "compromised":
+    if facts.listed(pin) == "compromised":
         return Objection("The served leaf key is listed as compromised.", check)
-    if facts.status(pin) or facts.owners(pin):
+    if facts.listed(pin) or facts.served_before(pin):
         return None
-    if _moved(facts):
-        return Objection("The certificate is for another name, and the host answers at other addresses.", check)
-    if len(facts.witnesses) > 1:
-        return None
-    return Objection("One vantage alone saw the certificate for another name; a path's attacker can do that.", check)
+    return Objection("The certificate is for another name, and nothing shows that its key is the owner's.", check)
 
 
 def _not_a_pin_failure(facts: Facts, case: Case, cause: str) -> Objection | None:

@@ -193,7 +193,8 @@ def lapsed(world: World) -> Evidence:
 
 def default_host(world: World) -> Evidence:
     other = forge.self_signed("Kubernetes Ingress Controller Fake Certificate")
-    return world.evidence(captures=both(other.chain), failures=failures(since_onset()))
+    keys = world.keys((other.certificate.pin, "staging"))
+    return world.evidence(captures=both(other.chain), inventory=keys, failures=failures(since_onset()))
 
 
 def shortened(world: World, *, pinned: bool) -> Evidence:

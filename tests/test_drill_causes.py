@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,18 +18,21 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+import irkit
 from irkit.capture import capture
 from irkit.classify import classify
 from irkit.drill import KINDS, prepare, write
 from irkit.drill.causes import BELONGS, build
-from irkit.drill.chance import SOURCES, draw
+from irkit.drill.chance import SOURCES, TURNS, draw
 from irkit.drill.pki import authority, pin_of
 from irkit.drill.scenario import HOST, SCENARIOS
+from irkit.drill.twins import TWINS
 from irkit.gather import gather
 from irkit.verdict import CAUSES
 
 FIRST = tuple(SCENARIOS)
 END = datetime(2026, 11, 23, 12, tzinfo=UTC)
+MITM = [seed for seed, turn in enumerate(TURNS) if CAUSES.get(turn) == "mitm"]
 
 
 def drawn_and_judged(seed: int, folder: Path, without: str = "", forged: float = 0.0) -> tuple[Any, Any]:
@@ -43,45 +48,81 @@ def test_there_is_a_rehearsal_for_every_cause() -> None:
     assert set(KINDS) == {*FIRST, *CAUSES}
 
 
+def written(drawn: Any, folder: Path, **more: Any) -> dict[Path, bytes]:
+    """Every file of a drawn incident."""
+    folder.mkdir()
+    write(drawn.scenario, folder, END, seed=drawn.seed, step=timedelta(minutes=10), noise=True, **more)
+    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
 def test_the_same_seed_draws_the_same_incident_byte_for_byte(tmp_path: Path) -> None:
     """But for the one RSA key, which no seed gives."""
-    for seed in [n for n in range(36) if draw(n, END).scenario.cause != "dual-certificate"]:
-        both = []
-        for name in ("one", "two"):
-            folder = tmp_path / f"{name}-{seed}"
-            folder.mkdir()
-            if draw(seed, END).scenario.cause:
-                write(draw(seed, END).scenario, folder, END, seed=seed, lacking={"metrics"})
-            both.append({p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()})
+    for seed in [n for n in range(len(TURNS)) if TURNS[n] != "dual-certificate"]:
+        both = [written(draw(seed, END), tmp_path / f"{name}-{seed}", lacking={"metrics"}) for name in ("one", "two")]
         assert both[0] == both[1], seed
 
 
-def test_every_cause_is_drawn_and_no_mitm_is_called_harmless(tmp_path: Path) -> None:
-    causes = set()
-    for seed in range(40):
+def test_every_turn_is_drawn_and_no_mitm_is_called_harmless(tmp_path: Path) -> None:
+    for seed in range(len(TURNS)):
         drawn, verdict = drawn_and_judged(seed, tmp_path / str(seed))
-        causes.add(build_cause(seed))
+        assert drawn.turn == TURNS[seed]
         if drawn.scenario.verdict == "mitm":
             assert verdict.verdict in ("mitm", "inconclusive", "none"), (seed, verdict)
             assert verdict.verdict != "none" or "none" in drawn.verdicts, seed
-    assert causes == {*CAUSES, ""}
 
 
-def build_cause(seed: int) -> str:
-    """The cause a seed takes its turn with; an interception beside it may be the graver."""
-    return (*BELONGS, "")[seed % 36]
+@pytest.mark.parametrize("name", TWINS)
+def test_two_truths_with_one_appearance_leave_the_same_files_and_are_inconclusive(tmp_path: Path, name: str) -> None:
+    twin, seen, answers = TWINS[name], {}, set()
+    assert {BELONGS.get(twin.harmless, "none"), BELONGS[twin.mitm]} > {"mitm"}
+    turn = TURNS.index(name)
+    for seed in range(turn, turn + 400 * len(TURNS), len(TURNS)):
+        drawn = draw(seed, END)
+        if drawn.scenario.cause in seen:
+            continue
+        seen[drawn.scenario.cause] = drawn
+        files = written(drawn, tmp_path / drawn.scenario.verdict, lacking=set(twin.lacking))
+        other = twin.mitm if drawn.scenario.cause == twin.harmless else twin.harmless
+        told = replace(drawn, scenario=replace(drawn.scenario, cause=other, verdict=BELONGS.get(other, "none")))
+        assert written(told, tmp_path / f"{drawn.scenario.verdict} as well", lacking=set(twin.lacking)) == files
+        answers.add(classify(gather(tmp_path / drawn.scenario.verdict / "incident.toml", now=END)).verdict)
+        if len(seen) == 2:
+            break
+    assert set(seen) == {twin.harmless, twin.mitm}
+    assert answers == {"inconclusive"}
+
+
+def test_of_two_incidents_at_once_both_are_found_and_the_graver_leads(tmp_path: Path) -> None:
+    mixed = [d for d in (draw(n, END) for n in range(600)) if d.scenario.parts and not d.lacking][:8]
+    assert {part.verdict for d in mixed for part in d.scenario.parts} == {"mitm", "rotation", "misconfiguration"}
+    for drawn in mixed:
+        _, verdict = drawn_and_judged(drawn.seed, tmp_path / str(drawn.seed))
+        assert verdict.name == f"{drawn.scenario.verdict} / {drawn.scenario.cause}", drawn.seed
+        found = {(c.verdict, c.cause) for c in verdict.cohorts}
+        assert found >= {(part.verdict, part.cause) for part in drawn.scenario.parts}, drawn.seed
+
+
+def test_the_generator_shares_no_code_that_decides() -> None:
+    """What builds an incident and says what is right of it imports nothing that judges, nor anything that does."""
+    judges = {"classify", "safety", "weights", "observations", "testimony", "cohorts", "facts", "clients", "verdict",
+              "remedy", "explain", "accept", "trust", "diff", "onset", "changepoint", "tally"}  # fmt: skip
+    parts = ("day", "causes", "rotations", "interceptions", "mistakes", "beside", "twins", "chance", "reports")
+    for part in parts:
+        source = (Path(irkit.__file__).parent / "drill" / f"{part}.py").read_text()
+        named = set(re.findall(r"from irkit\.([a-z_]+)", source)) | set(re.findall(r"import irkit\.([a-z_]+)", source))
+        assert named <= {"certificate", "drill"}, part
+        assert not named & judges
 
 
 @pytest.mark.parametrize("without", SOURCES)
 def test_with_a_source_taken_away_no_mitm_is_called_harmless(tmp_path: Path, without: str) -> None:
-    turn = [seed for seed in range(36) if CAUSES.get(build_cause(seed)) == "mitm"]
-    for seed in turn:
+    for seed in MITM:
         _, verdict = drawn_and_judged(seed, tmp_path / str(seed), without)
         assert verdict.verdict not in ("rotation", "misconfiguration"), (seed, verdict)
 
 
 def test_labels_follow_from_what_was_built_and_what_is_missing() -> None:
-    heard = next(d for d in (draw(n, END) for n in range(5, 2000, 36)) if not d.lacking)
+    heard = next(d for d in (draw(n, END) for n in range(5, 2000, len(TURNS))) if not d.lacking)
     assert heard.verdicts == {"mitm"}
     assert heard.decided
     unheard = draw(5, END, without="client chains")
@@ -120,7 +161,7 @@ def test_neither_a_kind_nor_chance_is_a_wrong_call() -> None:
 
 
 def test_with_forged_reports_no_mitm_is_called_harmless(tmp_path: Path) -> None:
-    for seed in (seed for seed in range(36) if CAUSES.get(build_cause(seed)) == "mitm"):
+    for seed in MITM:
         _, verdict = drawn_and_judged(seed, tmp_path / str(seed), forged=0.2)
         assert verdict.verdict not in ("rotation", "misconfiguration", "not-a-pin-failure"), (seed, verdict)
 

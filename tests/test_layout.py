@@ -49,7 +49,8 @@ ORDER = [
     "adoption", "plan", "preflight", "plan_command",
     # showing and running
     "runbook", "drill.pki", "drill.server", "drill.traffic", "drill.prometheus", "drill.scenario", "drill.reports",
-    "drill.causes", "drill.chance", "drill.files",
+    "drill.day", "drill.rotations", "drill.interceptions", "drill.mistakes", "drill.causes", "drill.beside",
+    "drill.twins", "drill.chance", "drill.files",
     "notebook", "lineup", "summary", "trend",
     "plots", "planplot", "chronicle", "cohortplots", "exhibits", "report", "resume",
     "run", "doctor",

@@ -175,6 +175,13 @@ def test_a_bad_line_is_kept_aside_with_its_reason_and_the_others_count(line: Any
     assert why in reports.refused[0].reason
 
 
+@pytest.mark.parametrize("first", ["[1, 2]", "[", "{", "[]"])
+def test_a_first_line_that_looks_like_the_beginning_of_a_document_costs_only_itself(first: str) -> None:
+    reports = read(first, trustkit("IOS"), trustkit("ANDROID"))
+    assert reports.total == 2
+    assert reports.aside in (0, 1)
+
+
 def test_a_report_written_over_many_lines_and_a_list_of_reports_are_read() -> None:
     for value in (trustkit("IOS"), [trustkit("IOS"), {"odd": 1}, trustkit("ANDROID")]):
         reports = read_reports([("r.json", json.dumps(value, indent=2).encode())])

@@ -17,6 +17,7 @@ _PROXIES = ("mitmproxy", "Charles Proxy CA", "PortSwigger CA")
 
 
 def intercepted(day: Day, cause: str, forged: Credential, part: float = 0.45, **more: Any) -> Scenario:
+    """One region's clients are presented that chain, and that part of their validations fails."""
     releases = day.good()
     clients = tuple(day.client(r, forged, day.region, "AS64500") for r in releases[1::2])
     failing = releases if part else ()

@@ -24,9 +24,11 @@ __all__ = ["MISTAKES", "default_certificate", "shipped"]
 
 def shipped(day: Day, cause: str, pins: Sequence[Pin | str], platform: str = "android", **more: Any) -> Scenario:
     """A release with these pins, rolled out from the onset on; only its validations fail."""
-    odd = {name: more.pop(name) for name in ("scope", "pattern", "subdomains", "expires", "twice") if name in more}
+    odd: dict[str, Any] = {
+        name: more.pop(name) for name in ("scope", "pattern", "subdomains", "expires", "twice") if name in more
+    }
     version = "8.0" if "ios" in platform else "6.0.0"
-    odd = {"pattern": day.s.host, "brand": day.s.fleet[0][0]} | odd
+    odd = {"pattern": day.s.host, "brand": day.s.fleet[0][0], **odd}
     bad = Shipped(platform, version, tuple(pins), day.at, 0.2, **odd)
     releases = (*day.good(), bad)
     clients = (day.client(bad, day.s.leaf),)
