@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from irkit.errors import InputError
 from irkit.pins import PLATFORMS
 from irkit.render import text
+from irkit.tomlfile import (
+    FLAG,
+    TEXT,
+    WHOLE,
+    Table,
+    moment,
+    one_of,
+    parse_toml,
+    read_toml,
+    refuse_unknown,
+    share,
+    texts,
+)  # fmt: skip
 
 __all__ = [
     "Annotation",
@@ -160,30 +171,64 @@ class Incident:
         return self.folder / name
 
 
-_TABLES: dict[str, dict[str, type | tuple[type, ...]]] = {
-    "incident": {"id": str, "host": str, "port": int, "start": datetime, "end": datetime},
-    "metrics": {
-        "url": str, "file": str, "metric": str, "labels": dict, "matchers": dict, "success": list, "kind": str,
-        "token_env": str, "token_file": str, "username_env": str, "password_env": str, "password_file": str,
-        "tenant": str, "ca_file": str, "client_cert": str, "client_key": str,
-    },
-    "annotation": {"what": str, "at": datetime, "metric": str, "matchers": dict},
-    "capture": {
-        "vantage": str, "trusted": bool, "connect": str, "server_name": str, "proxy": str, "starttls": str,
-        "file": str, "at": datetime,
-    },
-    "observed": {"file": str, "at": datetime, "release": str, "network": str, "region": str},
-    "release": {
-        "app": str, "library": str, "platform": str, "version": str, "pins": str, "released": datetime,
-        "share": (int, float),
-    },
-    "inventory": {"file": str},
-    "history": {"folder": str},
-    "reports": {"files": list},
-    "trust": {"roots": list},
+def _port(value: Any, where: str) -> int:
+    if not 0 < WHOLE(value, where) < 65536:
+        raise InputError(f"{where}: port {value} is none", "a port is 1 to 65535")
+    return int(value)
+
+
+def _host(value: Any, where: str) -> str:
+    host: str = TEXT(value, where).strip().rstrip(".").lower()
+    if not re.fullmatch(r"[a-z0-9_]([a-z0-9_.:-]*[a-z0-9_])?", host):
+        raise InputError(
+            f"{where} is no usable host: {text(value, 80)!r}", "write a name or an address, without https:// and port"
+        )
+    return host
+
+
+def _table(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise InputError(f"{where} is {text(value, 60)}", 'it must be a table, as { job = "gateway" }')
+    return value
+
+
+def _labels(value: Any, where: str) -> dict[str, str]:
+    refuse_unknown(_table(value, where), ("domain", "result", "version", "platform", "region", "network"), where)
+    return {role: TEXT(label, f"{where}.{role}") for role, label in value.items()}
+
+
+def _matchers(value: Any, where: str) -> dict[str, str | tuple[str, ...]]:
+    found: dict[str, str | tuple[str, ...]] = {}
+    for label, item in _table(value, where).items():
+        found[label] = texts(item, where) if isinstance(item, list) and item else TEXT(item, where)
+    return found
+
+
+_TABLES: dict[str, Table] = {
+    "incident": Table({"id": TEXT, "host": _host, "port": _port, "start": moment, "end": moment}, needed=("host",)),
+    "metrics": Table({
+        "url": TEXT, "file": TEXT, "metric": TEXT, "labels": _labels, "matchers": _matchers, "success": texts,
+        "kind": one_of("counter", "gauge", "rate"), "token_env": TEXT, "token_file": TEXT, "username_env": TEXT,
+        "password_env": TEXT, "password_file": TEXT, "tenant": TEXT, "ca_file": TEXT, "client_cert": TEXT,
+        "client_key": TEXT,
+    }),
+    "annotation": Table({"what": TEXT, "at": moment, "metric": TEXT, "matchers": _matchers}, many=True),
+    "capture": Table({
+        "vantage": TEXT, "trusted": FLAG, "connect": TEXT, "server_name": TEXT, "proxy": TEXT, "starttls": TEXT,
+        "file": TEXT, "at": moment,
+    }, many=True),
+    "observed": Table(
+        {"file": TEXT, "at": moment, "release": TEXT, "network": TEXT, "region": TEXT}, needed=("file",), many=True
+    ),
+    "release": Table({
+        "app": TEXT, "library": TEXT, "platform": one_of("", *PLATFORMS), "version": TEXT, "pins": TEXT,
+        "released": moment, "share": share,
+    }, needed=("pins",), many=True),
+    "inventory": Table({"file": TEXT}),
+    "history": Table({"folder": TEXT}),
+    "reports": Table({"files": texts}),
+    "trust": Table({"roots": texts}),
 }  # fmt: skip
-_LISTS = frozenset({"annotation", "capture", "observed", "release"})
-_ROLES = ("domain", "result", "version", "platform", "region", "network")
 
 
 def load_incident(path: str | Path, *, now: datetime | None = None) -> Incident:
@@ -197,14 +242,7 @@ def load_incident(path: str | Path, *, now: datetime | None = None) -> Incident:
         InputError: The file can't be read, is not TOML, has an unknown key or a value of the wrong kind.
     """
     path = Path(path)
-    try:
-        content = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError(
-            f"no incident file at {text(path)}", 'make one with two lines: [incident] and host = "api.example.com"'
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"can't read {text(path)}: {text(error, 120)}", "give a UTF-8 TOML file") from None
+    content = read_toml(path, "incident file", 'make one with two lines: [incident] and host = "api.example.com"')
     return parse_incident(content, name=str(path), folder=path.parent, now=now)
 
 
@@ -212,73 +250,38 @@ def parse_incident(
     content: str, *, name: str = "the incident file", folder: Path = Path(), now: datetime | None = None
 ) -> Incident:
     """Reads the text of an incident file; see `load_incident`."""
-    try:
-        document = tomllib.loads(content)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{text(name)} is not TOML: {text(error, 160)}", "mend that line and run it again") from None
-    tables = {key: _table(document, key, name) for key in _TABLES if key not in _LISTS}
-    lists = {key: _tables(document, key, name) for key in _LISTS}
-    _refuse_unknown(document, tuple(_TABLES), name, "table")
-    head = tables["incident"]
-    host = head.get("host", "").strip().rstrip(".").lower()
-    if not re.fullmatch(r"[a-z0-9_]([a-z0-9_.:-]*[a-z0-9_])?", host):
-        raise InputError(
-            f"{text(name)} names no usable host: {text(head.get('host', ''), 80)!r}",
-            'write host = "api.example.com" under [incident]: a name or an address, without https:// and port',
-        )
+    found = parse_toml(content, _TABLES, name)
+    head = found["incident"]
     end = head.get("end", now or datetime.now(UTC)).replace(microsecond=0)
     start = head.get("start", end - WINDOW)
     if start >= end:
         raise InputError(f"{text(name)}: start {start} is not before end {end}", "swap them, or leave one out")
     return Incident(
-        host=host,
+        host=head["host"],
         start=start,
         end=end,
-        id=head.get("id") or f"{host}-{start:%Y%m%dT%H%MZ}",
-        port=_port(head.get("port", 443), name),
-        metrics=_metrics(tables["metrics"], name),
-        vantages=tuple(_vantage(item, name) for item in lists["capture"]) or (Vantage(),),
-        observed=tuple(ObservedSource(**_need(item, "file", "observed", name)) for item in lists["observed"]),
-        releases=tuple(_release(item, name) for item in lists["release"]),
-        annotations=tuple(_annotation(item, name) for item in lists["annotation"]),
-        inventory=tables["inventory"].get("file", ""),
-        history=tables["history"].get("folder", "captures"),
-        reports=_texts(tables["reports"].get("files", []), "reports.files", name),
-        roots=_texts(tables["trust"].get("roots", ["mozilla"]), "trust.roots", name),
+        id=head.get("id") or f"{head['host']}-{start:%Y%m%dT%H%MZ}",
+        port=head.get("port", 443),
+        metrics=_metrics(found["metrics"], name),
+        vantages=tuple(_vantage(item, name) for item in found["capture"]) or (Vantage(),),
+        observed=tuple(ObservedSource(**item) for item in found["observed"]),
+        releases=tuple(ReleaseSource(**item) for item in found["release"]),
+        annotations=tuple(_annotation(item, name) for item in found["annotation"]),
+        inventory=found["inventory"].get("file", ""),
+        history=found["history"].get("folder", "captures"),
+        reports=found["reports"].get("files", ()),
+        roots=found["trust"].get("roots", ("mozilla",)),
         folder=folder,
     )
 
 
-def _port(port: int, name: str) -> int:
-    if not 0 < port < 65536:
-        raise InputError(f"{text(name)}: port {port} is none", "a port is 1 to 65535")
-    return port
-
-
 def _metrics(item: dict[str, Any], name: str) -> MetricsSource | None:
-    if not item:
-        return None
-    if bool(item.get("url")) == bool(item.get("file")):
+    if item and bool(item.get("url")) == bool(item.get("file")):
         raise InputError(
             f"{text(name)}: [metrics] needs one of url and file",
             'write url = "http://prometheus:9090", or file = "failures.json"',
         )
-    _refuse_unknown(item.get("labels", {}), _ROLES, name, "metrics.labels")
-    if not all(isinstance(value, str) for value in item.get("labels", {}).values()):
-        raise InputError(f"{text(name)}: metrics.labels holds a value that is not text", "put it in quotes")
-    if item.get("kind", "counter") not in ("counter", "gauge", "rate"):
-        raise InputError(f"{text(name)}: no kind {text(item['kind'], 40)!r}", "it is one of counter, gauge, rate")
-    item["matchers"] = _matchers(item.get("matchers", {}), "metrics.matchers", name)
-    return MetricsSource(**item | {"success": _texts(item.get("success", ["success"]), "metrics.success", name)})
-
-
-def _matchers(item: dict[str, Any], key: str, name: str) -> dict[str, str | tuple[str, ...]]:
-    found: dict[str, str | tuple[str, ...]] = {}
-    for label, value in item.items():
-        if not isinstance(value, str) and not (isinstance(value, list) and value):
-            raise InputError(f"{text(name)}: {key} holds a value that is not text", "put it in quotes")
-        found[label] = value if isinstance(value, str) else _texts(value, key, name)
-    return found
+    return MetricsSource(**item) if item else None
 
 
 def _annotation(item: dict[str, Any], name: str) -> Annotation:
@@ -288,82 +291,13 @@ def _annotation(item: dict[str, Any], name: str) -> Annotation:
             f"{text(name)}: an [[annotation]] needs at and what, or a metric",
             'write at = 2026-11-23T09:00:00Z and what = "gateway deployed", or metric = "app_release_info"',
         )
-    return Annotation(**item | {"matchers": _matchers(item.get("matchers", {}), "annotation.matchers", name)})
+    return Annotation(**item)
 
 
 def _vantage(item: dict[str, Any], name: str) -> Vantage:
     if item.get("file") and item.get("connect"):
         raise InputError(f"{text(name)}: [[capture]] has both file and connect", "keep one; the other in its own table")
-    item["name"] = item.pop("vantage", "local")
-    return Vantage(**item)
-
-
-def _release(item: dict[str, Any], name: str) -> ReleaseSource:
-    _need(item, "pins", "release", name)
-    if item.get("platform", "") not in ("", *PLATFORMS):
-        raise InputError(
-            f"{text(name)}: no platform {text(item['platform'], 40)!r}", "it is one of " + ", ".join(PLATFORMS)
-        )
-    if not 0 <= item.get("share", 0) <= 1:
-        raise InputError(f"{text(name)}: share {item['share']} is not a share", "write 0.62 for 62 %")
-    return ReleaseSource(**item)
-
-
-def _need(item: dict[str, Any], key: str, table: str, name: str) -> dict[str, Any]:
-    if not item.get(key):
-        raise InputError(f"{text(name)}: a [[{table}]] has no {key}", f'add {key} = "…", or remove the table')
-    return item
-
-
-def _texts(values: list[Any], key: str, name: str) -> tuple[str, ...]:
-    if not all(isinstance(value, str) for value in values):
-        raise InputError(f"{text(name)}: {key} holds something that is not text", "put each entry in quotes")
-    return tuple(values)
-
-
-def _tables(document: Mapping[str, Any], key: str, name: str) -> list[dict[str, Any]]:
-    found = document.get(key, [])
-    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
-        raise InputError(f"{text(name)}: {key} is not a list of tables", f"write [[{key}]] with two brackets")
-    return [_table({key: item}, key, name) for item in found]
-
-
-def _table(document: Mapping[str, Any], key: str, name: str) -> dict[str, Any]:
-    item = document.get(key, {})
-    if not isinstance(item, dict):
-        raise InputError(f"{text(name)}: {key} is not a table", f"write [{key}] on a line of its own")
-    _refuse_unknown(item, tuple(_TABLES[key]), name, key)
-    checked = {}
-    for field_name, value in item.items():
-        wanted = _TABLES[key][field_name]
-        checked[field_name] = _time(value, f"{key}.{field_name}", name) if wanted is datetime else value
-        if wanted is not datetime and (not isinstance(value, wanted) or (wanted is int and isinstance(value, bool))):
-            kind = {str: "text in quotes", int: "a whole number", bool: "true or false", list: "a list"}
-            raise InputError(
-                f"{text(name)}: {key}.{field_name} is {text(value, 60)}",
-                f"it must be {kind.get(wanted, 'a table') if isinstance(wanted, type) else 'a number'}",
-            )
-    return checked
-
-
-def _time(value: object, where: str, name: str) -> datetime:
-    if isinstance(value, datetime) and value.tzinfo:
-        return value.astimezone(UTC)
-    if isinstance(value, datetime | date):
-        raise InputError(
-            f"{text(name)}: {where} = {value} has no time zone", "write it as 2026-11-23T09:00:00Z, in UTC"
-        )
-    raise InputError(f"{text(name)}: {where} is not a time", "write it as 2026-11-23T09:00:00Z, without quotes")
-
-
-def _refuse_unknown(item: Mapping[str, Any], known: tuple[str, ...], name: str, where: str) -> None:
-    for key in item:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, 1, 0.5)
-            raise InputError(
-                f"{text(name)}: unknown key {text(key, 60)!r} in {where}",
-                f"did you mean {near[0]!r}?" if near else "it knows " + ", ".join(known),
-            )
+    return Vantage(item.pop("vantage", "local"), **item)
 
 
 def narrow(incident: Incident, host: str = "", hours: float = 0, vantages: str = "", releases: str = "") -> Incident:

@@ -13,13 +13,10 @@
 
 from __future__ import annotations
 
-import difflib
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from irkit import render
 from irkit.accept import Acceptance, accepts
@@ -34,18 +31,17 @@ from irkit.facts import Facts, establish
 from irkit.incident import Incident, load_incident
 from irkit.pins import Release
 from irkit.render import text
+from irkit.tomlfile import TEXT, Table, moment, parse_toml, read_toml, share
 
 __all__ = ["Fate", "Milestone", "Plan", "Rotation", "load_rotation", "plan_rotation"]
 
 HORIZON = 730  # days looked ahead
 _CONNECTS = ("yes", "unpinned")
-_KEYS: dict[str, type | tuple[type, ...]] = {
-    "incident": str,
-    "to": str,
-    "at": datetime,
-    "tolerate": (int, float),
-    "chain": str,
-    "ticket": str,
+_TABLES = {
+    "rotation": Table(
+        {"incident": TEXT, "to": TEXT, "at": moment, "tolerate": share, "chain": TEXT, "ticket": TEXT},
+        needed=("incident", "to"),
+    )
 }
 
 
@@ -157,13 +153,8 @@ def load_rotation(path: str | Path, *, now: datetime | None = None) -> Rotation:
         InputError: The file, the incident file or the chain can't be used.
     """
     path = Path(path)
-    try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(
-            f"can't read {text(path)}: {text(error, 160)}", 'write [rotation] with incident = "api.toml" and to = "…"'
-        ) from None
-    item = _checked(found, text(path))
+    content = read_toml(path, "rotation's file", 'write [rotation] with incident = "api.toml" and to = "…"')
+    item = parse_toml(content, _TABLES, str(path))["rotation"]
     chain = load_chain(path.parent / item["chain"]) if item.get("chain") else None
     to = Pin.parse(item["to"])
     if chain is not None and chain.leaf.pin != to:
@@ -171,36 +162,8 @@ def load_rotation(path: str | Path, *, now: datetime | None = None) -> Rotation:
             f"{text(path)}: the certificate in {text(item['chain'])} has the key {chain.leaf.pin}, not {to}",
             "give the certificate of the new key, or its pin",
         )
-    at = item.get("at")
-    return Rotation(
-        load_incident(path.parent / item["incident"], now=now),
-        to,
-        None if at is None else at.astimezone(UTC),
-        float(item.get("tolerate", 0.01)),
-        chain,
-        item.get("ticket", ""),
-    )
-
-
-def _checked(found: dict[str, Any], name: str) -> dict[str, Any]:
-    item = found.get("rotation")
-    if set(found) != {"rotation"} or not isinstance(item, dict):
-        raise InputError(f"{name} has to hold one table, [rotation]", 'write [rotation] and incident = "api.toml"')
-    for key, value in item.items():
-        if key not in _KEYS:
-            near = difflib.get_close_matches(key, _KEYS, 1, 0.5)
-            hint = f"did you mean {near[0]!r}?" if near else "it knows " + ", ".join(_KEYS)
-            raise InputError(f"{name}: unknown key {text(key, 60)!r} in rotation", hint)
-        if not isinstance(value, _KEYS[key]) or isinstance(value, bool):
-            raise InputError(f"{name}: rotation.{key} is {text(value, 60)}", "write it as in `irkit plan --help`")
-    for key in ("incident", "to"):
-        if not item.get(key):
-            raise InputError(f"{name}: [rotation] has no {key}", f'add {key} = "…"')
-    if item.get("at") is not None and item["at"].tzinfo is None:
-        raise InputError(f"{name}: rotation.at has no time zone", "write it as 2027-02-01T00:00:00Z, in UTC")
-    if not 0 <= item.get("tolerate", 0.01) <= 1:
-        raise InputError(f"{name}: tolerate = {item['tolerate']} is no share", "write 0.01 for 1 %")
-    return item
+    incident = load_incident(path.parent / item["incident"], now=now)
+    return Rotation(incident, to, item.get("at"), item.get("tolerate", 0.01), chain, item.get("ticket", ""))
 
 
 def plan_rotation(evidence: Evidence, rotation: Rotation) -> Plan:

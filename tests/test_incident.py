@@ -94,13 +94,13 @@ def test_every_table_of_the_format_is_read() -> None:
             "swap",
         ),
         ('[incident]\nhost = "a.example"\n[release]\npins = "x"', "not a list of tables", "[[release]]"),
-        ('[incident]\nhost = "a.example"\n[[release]]\napp = "x"', "a [[release]] has no pins", "pins ="),
+        ('[incident]\nhost = "a.example"\n[[release]]\napp = "x"', "[[release]] number 1 has no pins", "pins ="),
         (
             '[incident]\nhost = "a.example"\n[[release]]\npins = "x"\nplatform = "symbian"',
-            "no platform 'symbian'",
+            "platform: 'symbian' is not known",
             "android",
         ),
-        ('[incident]\nhost = "a.example"\n[[release]]\npins = "x"\nshare = 62', "share 62", "0.62"),
+        ('[incident]\nhost = "a.example"\n[[release]]\npins = "x"\nshare = 62', "share = 62", "0.62"),
         ('[incident]\nhost = "a.example"\n[metrics]\nmetric = "x"', "one of url and file", "url ="),
         ('[incident]\nhost = "a.example"\n[metrics]\nurl="x"\nlabels={versoin="v"}', "'versoin'", "'version'"),
         ('[incident]\nhost = "a.example"\n[[capture]]\nfile="a"\nconnect="b:1"', "both file and connect", "keep one"),
@@ -117,7 +117,7 @@ def test_a_mistake_in_the_file_is_named_with_its_remedy(content: str, says: str,
 
 
 def test_a_file_that_is_not_there_or_not_text_is_an_input_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no incident file"):
+    with pytest.raises(InputError, match="can't read the incident file"):
         load_incident(tmp_path / "none.toml")
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="can't read"):

@@ -22,8 +22,8 @@ PACKAGE = ROOT / "irkit"
 # fmt: off
 ORDER = [
     # words and values
-    "errors", "files", "style", "render", "iana", "fields", "certificate", "der", "marks", "chain", "missing",
-    "changes", "spki",
+    "errors", "files", "style", "render", "tomlfile", "iana", "fields", "certificate", "der", "marks", "chain",
+    "missing", "changes", "spki",
     # chains from endpoints and files
     "messages", "flight", "possession", "link", "pcap", "recordings", "chainfile", "hello", "handshake", "starttls",
     "proxy", "capture", "target", "sweep", "fleet", "fleetfile", "fleet_command", "capture_command",

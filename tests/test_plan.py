@@ -189,7 +189,7 @@ def test_a_rotation_file_is_read(file: Path) -> None:
     ("line", "says"),
     [
         ("tolerance = 0.1", "unknown key 'tolerance'"), ("tolerate = 2", "no share"), ("tolerate = true", "tolerate"),
-        ('chain = "none.pem"', "none.pem"), ("[other]", "one table"), ("to =", "can't read"),
+        ('chain = "none.pem"', "none.pem"), ("[other]", "unknown key 'other'"), ("to =", "not TOML"),
     ],
 )  # fmt: skip
 def test_a_mistake_in_a_rotation_file_is_named(file: Path, line: str, says: str) -> None:

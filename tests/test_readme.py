@@ -112,7 +112,7 @@ def test_the_incident_file_is_read_and_shows_every_key() -> None:
     for table, known in irkit.incident._TABLES.items():
         found = document[table]
         keys = {key for item in found for key in item} if isinstance(found, list) else set(found)
-        absent = set(known) - keys
+        absent = set(known.keys) - keys
         assert all(re.search(rf"#.*\b{key}\b", block("incident")) for key in absent - {"starttls"}), (table, absent)
 
 

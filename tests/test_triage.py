@@ -223,7 +223,7 @@ def test_a_bad_incident_file_is_one_clear_line_with_a_hint_and_exit_code_2(tmp_p
 
 def test_no_incident_file_is_exit_code_2_and_says_what_to_write(tmp_path: Path) -> None:
     done = run("triage", "none.toml", cwd=tmp_path)
-    assert (done.returncode, "no incident file" in done.stderr) == (2, True)
+    assert (done.returncode, "can't read the incident file" in done.stderr) == (2, True)
     assert run("triage", cwd=tmp_path).returncode == 2
 
 

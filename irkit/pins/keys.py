@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
-import tomllib
-from collections.abc import Mapping
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
 from irkit import render
 from irkit.certificate import Pin
 from irkit.errors import InputError
 from irkit.render import text
+from irkit.tomlfile import TEXT, Table, moment, one_of, parse_toml, texts
 
 __all__ = [
     "Inspection",
@@ -117,15 +116,42 @@ class Inventory:
         return render.table(("name", "role", "status", "hosts", "pin"), self._rows(), "Inventory")
 
 
-_TABLES: dict[str, dict[str, str]] = {
-    "key": {
-        "pin": "pin", "name": "str", "role": "role", "status": "status", "hosts": "list", "since": "time",
-        "until": "time",
-    },
-    "inspection": {"pin": "pin", "name": "str", "networks": "list"},
-    "rotation": {"host": "str", "from": "pin", "to": "pin", "at": "time", "ticket": "str"},
+def _pin(value: Any, where: str) -> Pin:
+    written = TEXT(value, where)
+    try:
+        return Pin.parse(written)
+    except InputError as error:
+        raise InputError(f"{where}: {error.message}", error.hint) from None
+
+
+def _host(value: Any, where: str) -> str:
+    return str(TEXT(value, where)).strip().rstrip(".").lower()
+
+
+def _hosts(value: Any, where: str) -> tuple[str, ...]:
+    return tuple(_host(part, where) for part in texts(value, where))
+
+
+def _time(value: Any, where: str) -> datetime:
+    """A TOML time as aware UTC; a bare date is its beginning, a time without an offset counts as UTC."""
+    with contextlib.suppress(ValueError, TypeError):
+        value = datetime.fromisoformat(value)
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day, tzinfo=UTC)
+    return moment(value.replace(tzinfo=value.tzinfo or UTC) if isinstance(value, datetime) else value, where)
+
+
+_TABLES: dict[str, Table] = {
+    "key": Table({
+        "pin": _pin, "name": TEXT, "role": one_of(*get_args(Role)), "status": one_of(*get_args(Status)),
+        "hosts": _hosts, "since": _time, "until": _time,
+    }, needed=("pin",), many=True),
+    "inspection": Table({"pin": _pin, "name": TEXT, "networks": texts}, needed=("pin",), many=True),
+    "rotation": Table(
+        {"host": _host, "from": _pin, "to": _pin, "at": _time, "ticket": TEXT},
+        needed=("host", "from", "to", "at"), many=True,
+    ),
 }  # fmt: skip
-_NEEDED = {"key": ("pin",), "inspection": ("pin",), "rotation": ("host", "from", "to", "at")}
 
 
 def load_inventory(path: str | Path) -> Inventory:
@@ -148,91 +174,13 @@ def load_inventory_bytes(raw: bytes, *, name: str = "keys.toml") -> Inventory:
     """Reads the bytes of a keys.toml; see `load_inventory`."""
     if len(raw) > SIZE:
         raise InputError(f"{text(name)} is too large", "keep the inventory below 8 MiB")
-    try:
-        document = tomllib.loads(raw.decode("utf-8"))
-    except (ValueError, RecursionError) as error:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
-        raise InputError(f"{text(name)} is not TOML: {text(error, 160)}", "mend that line and run it again") from None
-    _known(document, _TABLES, name, "table")
-    found = {
-        table: [_entry(item, table, i, name) for i, item in enumerate(_list(document, table, name), 1)]
-        for table in _TABLES
-    }
-    inventory = Inventory(
-        tuple(InventoryKey(**item) for item in found["key"]),
-        tuple(Inspection(**item) for item in found["inspection"]),
-        tuple(
-            Rotation(
-                item["host"].strip().rstrip(".").lower(), item["from"], item["to"], item["at"], item.get("ticket", "")
-            )
-            for item in found["rotation"]
-        ),
-        name,
-        raw,
+    found = parse_toml(raw, _TABLES, name)
+    rotations = tuple(
+        Rotation(item["host"], item["from"], item["to"], item["at"], item.get("ticket", ""))
+        for item in found["rotation"]
     )
-    seen: set[Pin] = set()
-    for key in inventory.keys:
-        if key.pin in seen:
-            raise InputError(f"{text(name)} lists {key.pin} twice", "keep one [[key]] for each pin")
-        seen.add(key.pin)
-    return inventory
-
-
-def _list(document: Mapping[str, Any], table: str, name: str) -> list[Any]:
-    items = document.get(table, [])
-    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise InputError(f"{text(name)}: {table} is not a list of tables", f"write [[{table}]], with two brackets")
-    return items
-
-
-def _known(found: Mapping[str, Any], known: Mapping[str, Any], name: str, what: str) -> None:
-    for key in found:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, 1, 0.4)
-            hint = f"did you mean {near[0]}?" if near else "known are " + ", ".join(known)
-            raise InputError(f"{text(name)} has an unknown {what} {text(key, 60)}", hint)
-
-
-def _entry(item: dict[str, Any], table: str, number: int, name: str) -> dict[str, Any]:
-    """One table with its values checked; raises InputError."""
-    where = f"{name}: [[{table}]] number {number}"
-    _known(item, _TABLES[table], where, "key")
-    for key in _NEEDED[table]:
-        if key not in item:
-            raise InputError(f"{text(where)} has no {key}", f"add {key} = …")
-    return {key: _value(item[key], _TABLES[table][key], f"{where}, {key}") for key in item}
-
-
-def _value(value: Any, kind: str, where: str) -> Any:
-    if kind == "time":
-        return _time(value, where)
-    if kind == "list":
-        if not isinstance(value, list) or not all(isinstance(part, str) for part in value):
-            raise InputError(f"{text(where)} is not a list of texts", 'write it as ["a", "b"]')
-        return tuple(part.strip().rstrip(".").lower() for part in value) if where.endswith("hosts") else tuple(value)
-    if not isinstance(value, str):
-        raise InputError(f"{text(where)} is not a text", "put it into quotes")
-    if kind == "pin":
-        try:
-            return Pin.parse(value)
-        except InputError as error:
-            raise InputError(f"{text(where)}: {error.message}", error.hint) from None
-    if kind in {"role", "status"}:
-        words = cast("tuple[str, ...]", get_args(Role if kind == "role" else Status))
-        if value not in words:
-            near = difflib.get_close_matches(value, words, 1)
-            hint = f"did you mean {near[0]}?" if near else "known are " + ", ".join(words)
-            raise InputError(f"{text(where)}: {text(value, 40)!r} is not known", hint)
-    return value
-
-
-def _time(value: Any, where: str) -> datetime:
-    """A TOML time as aware UTC; a bare date is its beginning, a time without an offset counts as UTC."""
-    if isinstance(value, str):
-        with contextlib.suppress(ValueError):
-            value = datetime.fromisoformat(value)
-    if isinstance(value, datetime):
-        with contextlib.suppress(OverflowError):
-            return value.replace(tzinfo=value.tzinfo or UTC).astimezone(UTC)
-    elif isinstance(value, date):
-        return datetime(value.year, value.month, value.day, tzinfo=UTC)
-    raise InputError(f"{text(where)} is not a time", "write it as 2026-11-23T09:00:00Z")
+    keys = tuple(InventoryKey(**item) for item in found["key"])
+    for pin, count in Counter(key.pin for key in keys).items():
+        if count > 1:
+            raise InputError(f"{text(name)} lists {pin} twice", "keep one [[key]] for each pin")
+    return Inventory(keys, tuple(Inspection(**item) for item in found["inspection"]), rotations, name, raw)
