@@ -63,6 +63,8 @@ if TYPE_CHECKING:
     from irkit.run import keep as keep
     from irkit.run import open_run as open_run
     from irkit.run import triage as triage
+    from irkit.scope import scope as scope
+    from irkit.scope import top as top
     from irkit.session import pinned_session as pinned_session
     from irkit.strategy import Strategy as Strategy
     from irkit.transparency import check_scts as check_scts
@@ -95,7 +97,8 @@ _HOMES = {
     "load_reports": "reports", "load_trust": "trust", "new_backup": "pins", "onsets": "onset", "open_desk": "workbench",
     "open_run": "run", "load_rotation": "plan", "plan_rotation": "plan", "preflight": "preflight",
     "pinned_session": "session", "pins_as": "pins", "query_failures": "metrics", "remedies": "remedy",
-    "save_evidence": "archive", "sign_update": "update", "triage": "run", "verify": "trust",
+    "save_evidence": "archive", "scope": "scope", "sign_update": "update", "top": "scope", "triage": "run",
+    "verify": "trust",
 }  # fmt: skip
 
 __all__ = [*sorted(_HOMES), "__version__"]  # noqa: PLE0604 - names of a literal above

@@ -26,6 +26,7 @@ COVER = 0.9  # of the excess that a set of cohorts has to hold to explain it
 OUTSIDE = 0.25  # of the inside ratio that may be left outside
 TRIED = 12  # rises looked at in turn, until one is more than a change of mix
 CHRONIC = 0.1  # a ratio from here on is no baseline
+WORST = 4  # values of a role that may be one of two incidents
 VALUES = 40  # values of a role, and pairs of values, that are scanned on their own
 
 
@@ -268,11 +269,28 @@ class _Cells:
                 mask = np.logical_and.reduce([np.isin(self.codes[role], chosen[role]) for role in roles])
                 if score > best[0] and _explains(mask, k, n, e):
                     best = (score, mask, chosen)
+        if not best[2]:
+            best = self._one_of_two(k, n, e) or best
         cohort: dict[str, str | tuple[str, ...]] = {}
         for role, values in best[2].items():
             named = tuple(self.names[role][value] for value in values)
             cohort[role] = named[0] if len(named) == 1 else tuple(sorted(named))
         return best[1], cohort
+
+    def _one_of_two(self, k: Floats, n: Floats, e: Floats) -> tuple[float, Bools, dict[str, tuple[int, ...]]] | None:
+        """Where a value of one role and one of another explain the rise together: the likelier, as two incidents."""
+        worst = list[tuple[float, Bools, dict[str, tuple[int, ...]]]]()
+        for role, codes in self.codes.items():
+            scores = _scan(np.bincount(codes, k), np.bincount(codes, e))
+            worst += [
+                (float(scores[i]), codes == i, {role: (int(i),)}) for i in np.argsort(-scores)[:WORST] if scores[i]
+            ]
+        both = [
+            (float(_scan(k[either].sum(), e[either].sum())), max(one, other, key=lambda found: found[0]))
+            for one, other in combinations(worst, 2)
+            if one[2].keys() != other[2].keys() and _explains(either := one[1] | other[1], k, n, e)
+        ]
+        return max(both, key=lambda pair: pair[0])[1] if both else None
 
     def _likeliest(
         self, roles: tuple[str, ...], k: Floats, n: Floats, e: Floats, spread: float

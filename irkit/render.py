@@ -23,7 +23,7 @@ from irkit.style import STYLE
 __all__ = [
     "SYMBOLS", "Markup", "aside", "badge", "banner", "bullets", "card", "cell", "code", "contents", "definitions",
     "details", "figure", "fragment", "heading", "html", "label", "link", "markdown", "moment", "page", "paragraph",
-    "plain", "plot_text", "section", "show", "status", "steps", "strong", "table", "text", "text_table",
+    "percent", "plain", "plot_text", "section", "show", "status", "steps", "strong", "table", "text", "text_table",
 ]  # fmt: skip
 
 LIMIT = 300  # characters of one value shown; a CN can hold a megabyte
@@ -185,6 +185,17 @@ def moment(at: datetime | None, *, seconds: bool = False) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if seconds else f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
+def percent(share: float | None) -> str:
+    """A share as `97 %`, with digits enough to be told from none and from all; `unknown` for None."""
+    if share is None:
+        return "unknown"
+    value = 100 * share
+    if 0 < value < 0.01:
+        return "under 0.01 %"
+    digits = 2 if 0 < value < 1 else 1 if 99 < value < 100 or 0 < value < 10 else 0
+    return f"{min(value, 99.9) if value < 100 else value:.{digits}f} %"
+
+
 def fragment(*parts: object, limit: int = LIMIT) -> Markup:
     """Parts joined into one piece of HTML; whatever is not Markup is escaped."""
     return Markup("".join(html(part, limit) for part in parts))
@@ -216,25 +227,9 @@ def bullets(items: Iterable[object]) -> Markup:
 
 
 def steps(items: Iterable[object]) -> Markup:
-    """A list in order; nothing for no items. Each line of an item that begins with `$ ` is a command to copy."""
-    made = "".join(_element("li", _step(item)) for item in items)
+    """A list in order; nothing for no items."""
+    made = "".join(_element("li", item) for item in items)
     return Markup(f"<ol>{made}</ol>" if made else "")
-
-
-def _step(item: object) -> Markup:
-    if isinstance(item, Markup):
-        return item
-    parts, commands = [], []
-    for line in [*str(item).split("\n"), ""]:
-        if line.startswith("$ "):
-            commands.append(line[2:])
-            continue
-        if commands:
-            parts.append(code("\n".join(commands)))
-            commands = []
-        if line.strip():
-            parts.append(_element("span", line.strip()))
-    return fragment(*parts)
 
 
 def definitions(pairs: Iterable[tuple[object, object]]) -> Markup:

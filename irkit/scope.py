@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from irkit.changepoint import THRESHOLD, dispersion
 from irkit.errors import InputError
 from irkit.failures import Failures, wilson
 from irkit.onset import beyond
-from irkit.render import text
+from irkit.render import percent, text
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Explanation", "scope", "top"]
+__all__ = ["Explanation", "in_words", "scope", "top"]
 
 COVER = 0.95  # of the excess that a set of cohorts has to hold
 OUTSIDE = 0.25  # of the inside's ratio that may be left outside
+NAMED = 6  # cohorts of a set that are named
 LEAST = 20  # validations below which a cohort explains nothing
 
 
@@ -36,10 +38,13 @@ class Explanation:
         share: Of everyone's excess, 0 to 1.
         ratio: Of its validations that fail beyond the baseline.
         outside: The same ratio of all others.
-        explains: It holds 95 % of the excess, and outside it the ratio is below a quarter of its own.
-        score: How likely its failures make it, as a log-likelihood ratio; less for each cohort and role that it needs.
+        explains: It holds 95 % of the excess, outside it the ratio is below a quarter of its own, and it is more than
+            noise: its score is that of an onset at the least.
+        score: How likely its failures make it, as a log-likelihood ratio corrected for overdispersion; less for each
+            cohort and role that it needs.
         through: The roles of the better explanation that it owes its failures to: outside that one's cohorts it does
             not fail (Simpson's paradox). Empty where it fails by itself.
+        lift: The first cohort's ratio over that of all others, infinite where those have none.
     """
 
     roles: tuple[str, ...]
@@ -51,16 +56,51 @@ class Explanation:
     explains: bool
     score: float
     through: tuple[str, ...] = ()
+    lift: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """The set in words, as `region ap-south`, or `version 5.3.0 and region ap-south`."""
+        said = "; ".join(map(_name, self.cohorts[:NAMED]))
+        return said + (f" and {len(self.cohorts) - NAMED} more" if len(self.cohorts) > NAMED else "")
 
     def __str__(self) -> str:
-        named = "; ".join(
-            " and ".join(f"{role} {text(value, 60)}" for role, value in cohort.items()) for cohort in self.cohorts[:6]
-        )
-        more = f" and {len(self.cohorts) - 6} more" if len(self.cohorts) > 6 else ""
         owed = f"; only through {' and '.join(self.through)}" if self.through else ""
         return (
-            f"{named}{more}: {self.share:.0%} of the excess, {self.ratio:.2%} inside, {self.outside:.2%} outside{owed}"
+            f"{self.name}: {percent(self.share)} of the excess, {percent(self.ratio)} inside, "
+            f"{percent(self.outside)} outside{owed}"
         )
+
+
+def _name(cohort: Mapping[str, str]) -> str:
+    return " and ".join(f"{role} {text(value or '(no value)', 60)}" for role, value in cohort.items())
+
+
+def in_words(ranked: Sequence[Explanation]) -> str:
+    """What `scope` found, in a sentence or two for those who don't know its terms; nothing where nothing is in excess.
+
+    A set that only seems to explain the failures is named as such.
+    """
+    if not ranked:
+        return ""
+    first, *others = ranked
+    if not first.explains:
+        return "No label, nor two together, tells those that fail from the others."
+    hold = "holds" if len(first.cohorts) == 1 else "hold"
+    said = (
+        f"{_begun(first.name)} {hold} {percent(first.share)} of the failures beyond the baseline: "
+        f"{percent(first.ratio)} of validations there, {percent(first.outside)} elsewhere."
+    )
+    for one in [one for one in others if one.through and len(one.roles) == 1 and one.lift >= 2][:2]:
+        said += (
+            f" {_begun(_name(one.cohorts[0]))} stands out too, but only through the {' and '.join(one.through)}: "
+            "outside it works (Simpson's paradox)."
+        )
+    return said
+
+
+def _begun(words: str) -> str:
+    return words[:1].upper() + words[1:]
 
 
 def scope(
@@ -81,6 +121,7 @@ def scope(
     """
     inside = _inside(failures, since, until)
     k, n, e = beyond(failures, inside)
+    spread = dispersion(*map(np.nan_to_num, failures.totals()))
     found = list[Explanation]()
     masks = list[np.ndarray]()
     whole = float(np.maximum(k - e, 0).sum())
@@ -101,7 +142,8 @@ def scope(
             if chosen:
                 mask = np.isin(place, chosen)
                 cohorts = tuple(dict(zip(names, order[i], strict=True)) for i in chosen)
-                found.append(_explanation(names, cohorts, mask, (k, n, e)))
+                one = _explanation(names, cohorts, mask, (k, n, e), spread)
+                found.append(replace(one, lift=_lift(chosen[0], ks - es, ns)))
                 masks.append(mask)
     ranked = sorted(range(len(found)), key=lambda i: _rank(found[i]))
     return tuple(_apart(found[i], masks[i], found[ranked[0]], masks[ranked[0]], (k, n, e)) for i in ranked)
@@ -111,27 +153,30 @@ def _rank(one: Explanation) -> tuple[bool, float]:
     return not one.explains, -one.score
 
 
+def _lift(i: int, excess: np.ndarray, n: np.ndarray) -> float:
+    rest, rest_n = max(float(excess.sum() - excess[i]), 0.0), float(n.sum() - n[i])
+    return float(excess[i] / n[i] * rest_n / rest) if rest > 0 else float("inf")
+
+
 Counts = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def _explanation(
-    names: tuple[str, ...], cohorts: tuple[Mapping[str, str], ...], mask: np.ndarray, counts: Counts
+    names: tuple[str, ...], cohorts: tuple[Mapping[str, str], ...], mask: np.ndarray, counts: Counts, spread: float
 ) -> Explanation:
     k, n, e = counts
     excess, rest = float((k - e)[mask].sum()), float((k - e)[~mask].sum())
     share = excess / max(excess + max(rest, 0.0), 1e-9)
     inside, outside = excess / max(float(n[mask].sum()), 1.0), max(rest, 0.0) / max(float(n[~mask].sum()), 1.0)
-    explains = share >= COVER and outside < OUTSIDE * inside and not bool(mask.all())
     failed, expected = float(k[mask].sum()), max(float(e[mask].sum()), 0.5)
-    score = failed * np.log(max(failed, 1e-9) / expected) - (failed - expected)
+    score = (failed * np.log(max(failed, 1e-9) / expected) - (failed - expected)) / spread
     score -= 2.0 * len(cohorts) + 3.0 * len(names)
-    return Explanation(names, cohorts, excess, min(share, 1.0), inside, outside, explains, float(score))
+    explains = share >= COVER and outside < OUTSIDE * inside and score >= THRESHOLD and not bool(mask.all())
+    return Explanation(names, cohorts, excess, min(share, 1.0), inside, outside, bool(explains), float(score))
 
 
 def _apart(one: Explanation, mask: np.ndarray, best: Explanation, within: np.ndarray, counts: Counts) -> Explanation:
     """With the better explanation that it owes its failures to, if it has none outside that."""
-    from dataclasses import replace
-
     k, n, e = counts
     alone = mask & ~within
     if one is best or not best.explains or n[alone].sum() < LEAST:

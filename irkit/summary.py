@@ -10,7 +10,7 @@ from typing import Any
 from irkit.errors import InputError
 from irkit.evidence import Evidence
 from irkit.remedy import Action, Remediation
-from irkit.render import SYMBOLS, markdown, moment, text
+from irkit.render import SYMBOLS, markdown, moment, percent, text
 from irkit.runbook import section
 from irkit.verdict import VERDICTS, Cohort, Verdict
 
@@ -44,17 +44,6 @@ def _cause_means(cause: str) -> str:
     except InputError:  # this installation has no runbooks
         return ""
     return "" if found is None else dict(found.parts).get("Meaning", "").replace("`", "")
-
-
-def percent(share: float | None) -> str:
-    """A share as `97 %`, with digits enough to be told from none and from all; `unknown` for None."""
-    if share is None:
-        return "unknown"
-    value = 100 * share
-    if 0 < value < 0.01:
-        return "under 0.01 %"
-    digits = 2 if 0 < value < 1 else 1 if 99 < value < 100 or 0 < value < 10 else 0
-    return f"{min(value, 99.9) if value < 100 else value:.{digits}f} %"
 
 
 def duration(span: timedelta) -> str:

@@ -12,7 +12,8 @@ from test_onset import SCOPES, Ratio, after, drawn
 
 from irkit.errors import InputError
 from irkit.metrics import query_failures
-from irkit.scope import scope, top
+from irkit.onset import onsets
+from irkit.scope import in_words, scope, top
 
 MINUTE = timedelta(minutes=1)
 
@@ -32,8 +33,32 @@ def test_the_smallest_set_that_holds_the_excess_comes_first(ratio: Ratio, cohort
     assert found == {role: {value} if isinstance(value, str) else set(value) for role, value in cohort.items()}
 
 
+@pytest.mark.parametrize("level", [10, 2000])
+@pytest.mark.parametrize("seed", range(5))
+def test_noise_is_explained_by_nothing(level: float, seed: int) -> None:
+    failures = drawn(lambda *_: 0.0, level=level, seed=seed)
+    assert not any(one.explains for one in scope(failures, since=START + 600 * MINUTE))
+
+
+def test_two_that_overlap_are_not_one_of_everyone() -> None:
+    """Each begins as a step; together they look like a ramp that no single set of cohorts explains."""
+
+    def share(release: str, _platform: str, region: str) -> float:
+        return (0.13 if release == "5.4.0" else 0.435) * (0.34 if region == "ap-south" else 0.22) / 2
+
+    failures = drawn(
+        lambda v, _, r: np.maximum(after(655, 0.9) * (v == "5.4.0"), after(950, 0.4) * (r == "ap-south")), share
+    )
+    assert {tuple(one.cohort.items()) for one in onsets(failures)} == {
+        (("version", "5.4.0"),), (("region", "ap-south"),)
+    }  # fmt: skip
+    assert not any(one.explains for one in scope(failures, since=START + 655 * MINUTE) if len(one.roles) == 1)
+
+
 def test_where_everyone_fails_no_cohort_explains_it() -> None:
-    assert not any(one.explains for one in scope(drawn(lambda *_: after(787, 0.9)), since=START + 787 * MINUTE))
+    found = scope(drawn(lambda *_: after(787, 0.9)), since=START + 787 * MINUTE)
+    assert not any(one.explains for one in found)
+    assert in_words(found) == "No label, nor two together, tells those that fail from the others."
 
 
 def test_what_fails_only_through_the_failing_region_is_told_apart() -> None:
@@ -52,6 +77,11 @@ def test_what_fails_only_through_the_failing_region_is_told_apart() -> None:
     assert release.cohorts[0] == {"version": "5.4.0"}
     assert release.through == ("region",)
     assert "only through region" in str(release)
+    said = in_words((first, *others))
+    assert said.startswith("Region ap-south holds ")
+    assert said.endswith(
+        "Version 5.4.0 stands out too, but only through the region: outside it works (Simpson's paradox)."
+    )
 
 
 def test_the_table_of_the_worst_counts_lift_and_the_first_failure(history: str) -> None:
@@ -73,6 +103,7 @@ def test_quiet_counts_have_no_explanation_and_no_first_failure() -> None:
     quiet = drawn(lambda *_: 0.0)
     none = type(quiet)(**{f: getattr(quiet, f) for f in quiet.__slots__} | {"failures": np.zeros_like(quiet.failures)})
     assert scope(none, since=START + 600 * MINUTE) == ()
+    assert in_words(()) == ""
     assert top(none, "region")["first"].isna().all()
 
 
