@@ -1,30 +1,22 @@
-"""Chains from TLS endpoints: exactly the certificates presented, in order, byte for byte. Nothing is verified here.
-
-Each address is asked by a whole handshake of OpenSSL's; where that gives no chain, by the short handshake. What a
-server does wrong (an alert, a wrong key, silence) is said of its chain, or is the reason why there is none.
-"""
+"""Chains from TLS endpoints: exactly the certificates presented, in order, byte for byte. Nothing is verified here."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Literal
 
 from irkit import iana, render
-from irkit.certificate import Certificate
-from irkit.chain import Attempt, CaptureFailure, Chain, Obtained
+from irkit.chain import Attempt, CaptureFailure, Chain
 from irkit.errors import CaptureError, InputError
-from irkit.flight import Flight
-from irkit.handshake import shake_hands
-from irkit.hello import KEY_TYPES, Offer, ShortHandshake
+from irkit.hello import KEY_TYPES, Offer
 from irkit.link import Endpoint, Link, a_label, dial, resolve
-from irkit.possession import Possession, check_possession
 from irkit.proxy import Proxy
 from irkit.starttls import check_protocol, start_tls
+from irkit.visit import Ask, Visit, after, ways_of
 
 __all__ = ["SNI", "CaptureFailure", "capture", "capture_all"]
 
@@ -42,19 +34,14 @@ class SNI(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class _Ask:
-    """One call's question, the same for every address."""
+class _Call:
+    """One call's arguments, checked."""
 
     host: Endpoint
-    offer: Offer
-    vantage: str
-    deadline: float
+    name: str | None
+    ask: Ask
     proxy: Proxy | None
-    starttls: str
-    client: tuple[str, str] | None
-    short: bool
-    max_bytes: int
-    max_certificates: int
+    deadline: float
 
 
 def capture(
@@ -104,22 +91,18 @@ def capture(
         CaptureError: No address gave a chain; the hint says what to try.
         InputError: An argument can't be used.
     """
-    ask = _ask(
+    call = _check(
         host, port, server_name=server_name, proxy=proxy, proxy_auth_env=proxy_auth_env, starttls=starttls,
         deadline=deadline, vantage=vantage, key_type=key_type, client=client_certificate, minimum=minimum,
         maximum=maximum, alpn=alpn, sweep=sweep, max_bytes=max_bytes, max_certificates=max_certificates,
     )  # fmt: skip
-    targets = _targets(ask, connect)
+    targets = _targets(call, connect)[:_ADDRESSES]
     failures: list[CaptureFailure] = []
-    targets = targets[:_ADDRESSES]
     for number, target in enumerate(targets):
-        share = (ask.deadline - time.monotonic()) / (len(targets) - number)
-        found = _capture_one(ask, target, time.monotonic() + share)
+        share = (call.deadline - time.monotonic()) / (len(targets) - number)
+        found = _visit(call, target, time.monotonic() + share)
         if isinstance(found, Chain):
-            if not failures:
-                return found
-            earlier = tuple(attempt for failure in failures for attempt in failure.attempts)
-            return Chain(found.certificates, replace(found.obtained, attempts=earlier + found.obtained.attempts))
+            return after(failures, found)
         failures.append(found)
     reasons = "; ".join(dict.fromkeys(f"{failure.where}: {failure.reason}" for failure in failures))
     raise CaptureError(f"no chain from {render.text(reasons, 600)}", failures[0].hint)
@@ -156,26 +139,26 @@ def capture_all(
     Raises:
         InputError: An argument can't be used.
     """
-    ask = _ask(
+    call = _check(
         host, port, server_name=server_name, proxy=proxy, proxy_auth_env=proxy_auth_env, starttls=starttls,
         deadline=deadline, vantage=vantage, key_type=key_type, client=client_certificate, minimum=minimum,
         maximum=maximum, alpn=alpn, sweep=sweep, max_bytes=max_bytes, max_certificates=max_certificates,
     )  # fmt: skip
     at = datetime.now(UTC)
     try:
-        targets = _targets(ask, connect)
+        targets = _targets(call, connect)
     except CaptureError as error:
-        attempt = Attempt(str(ask.host), "resolve", error.message)
-        return (CaptureFailure(str(ask.host), error.message, (attempt,), at, error.hint, vantage),)
+        attempt = Attempt(str(call.host), "resolve", error.message)
+        return (CaptureFailure(str(call.host), error.message, (attempt,), at, error.hint, vantage),)
     asked, left = targets[:_ADDRESSES], targets[_ADDRESSES:]
     with ThreadPoolExecutor(min(_WORKERS, len(asked))) as pool:
-        found = tuple(pool.map(lambda target: _capture_one(ask, target, ask.deadline), asked))
+        found = tuple(pool.map(lambda target: _visit(call, target, call.deadline), asked))
     why = f"not asked: of the {len(targets)} addresses, the first {_ADDRESSES} are"
     hint = "name an address with connect="
-    return found + tuple(CaptureFailure(f"{ask.host} at {target}", why, (), at, hint, vantage) for target in left)
+    return found + tuple(CaptureFailure(f"{call.host} at {target}", why, (), at, hint, vantage) for target in left)
 
 
-def _ask(
+def _check(
     host: str,
     port: int,
     *,
@@ -193,7 +176,7 @@ def _ask(
     sweep: bool,
     max_bytes: int,
     max_certificates: int,
-) -> _Ask:
+) -> _Call:
     """Checks the arguments."""
     if not 0 < port < 65536 or not host:
         raise InputError(f"not an endpoint: {render.text(host, 100)} port {port}", "give a host and a port")
@@ -217,20 +200,17 @@ def _ask(
         if maximum != "TLSv1.3":
             raise InputError("ML-DSA needs TLS 1.3", "leave maximum= out")
         minimum = maximum
-    name = _name_to_send(endpoint, server_name)
-    offer = Offer(name, _VERSIONS[minimum], _VERSIONS[maximum], key_type, alpn)
-    return _Ask(
-        host=endpoint,
-        offer=offer,
+    reached = Proxy.parse(proxy, proxy_auth_env or "") if proxy else None
+    ask = Ask(
+        ways_of(Offer(None, _VERSIONS[minimum], _VERSIONS[maximum], key_type, alpn), short=sweep or key_type != "any"),
         vantage=vantage,
-        deadline=time.monotonic() + deadline,
-        proxy=Proxy.parse(proxy, proxy_auth_env or "") if proxy else None,
+        proxy=str(reached or ""),
         starttls=check_protocol(starttls) if starttls else "",
         client=client,
-        short=sweep or key_type != "any",
         max_bytes=max_bytes,
         max_certificates=max_certificates,
     )
+    return _Call(endpoint, _name_to_send(endpoint, server_name), ask, reached, time.monotonic() + deadline)
 
 
 def _name_to_send(host: Endpoint, server_name: str | SNI | None) -> str | None:
@@ -243,140 +223,49 @@ def _name_to_send(host: Endpoint, server_name: str | SNI | None) -> str | None:
     return a_label(name.rstrip("."))
 
 
-def _targets(ask: _Ask, connect: str | None) -> list[Endpoint]:
-    target = Endpoint.parse(connect, ask.host.port) if connect else ask.host
-    if ask.proxy is not None and ask.proxy.resolves:
+def _targets(call: _Call, connect: str | None) -> list[Endpoint]:
+    target = Endpoint.parse(connect, call.host.port) if connect else call.host
+    if call.proxy is not None and call.proxy.resolves:
         return [target]
-    return [Endpoint(address, target.port) for address in resolve(target, ask.deadline)]
+    return [Endpoint(address, target.port) for address in resolve(target, call.deadline)]
 
 
-def _capture_one(ask: _Ask, target: Endpoint, deadline: float) -> Chain | CaptureFailure:
-    """Asks one address, by each way in turn until one gives a chain."""
-    at, start = datetime.now(UTC), time.monotonic()
-    where = str(target) if target == ask.host else f"{ask.host} at {target}"
-    where += f" through {ask.proxy}" if ask.proxy else ""
-    attempts: list[Attempt] = []
-    hint = ""
-    for how, offer in _ways(ask):
-        label = f"{how} up to {iana.PROTOCOLS[offer.maximum]}"
+def _visit(call: _Call, target: Endpoint, deadline: float) -> Chain | CaptureFailure:
+    """Asks one address until it has a result."""
+    visit = Visit(call.ask, call.host, call.name, target)
+    while visit.result is None:
         try:
-            with _open(ask, target, deadline) as link:
-                flight, failure, hint = _read(ask, how, offer, link)
+            with _open(call, target, deadline) as link:
+                _talk(visit, link)
         except CaptureError as error:
-            attempts.append(Attempt(where, label, error.message))
-            hint = error.hint
-            break  # it can't be reached: another hello won't change that
-        if not failure and flight.certificates is None:
-            failure = flight.problem or "the server presented no certificate"
-        if failure:
-            attempts.append(Attempt(where, label, failure))
-        if flight.certificates is not None:
-            done = how == "handshake" and not failure
-            took = time.monotonic() - start
-            return _chain(ask, target, flight, where=where, done=done, at=at, took=took, attempts=tuple(attempts))
-        if "deadline" in failure or failure.startswith("not TLS"):
-            break
-    reason = attempts[0].reason
-    return CaptureFailure(where, reason, tuple(attempts), at, hint or _hint(reason), ask.vantage)
+            visit.unreachable(error.message, error.hint)
+    return visit.result
 
 
-def _ways(ask: _Ask) -> Iterator[tuple[str, Offer]]:
-    """What to try, and what to offer in it, in order."""
-    if not ask.short:
-        yield "handshake", ask.offer
-    yield "hello", ask.offer
-    if ask.offer.minimum <= 0x0303 < ask.offer.maximum:
-        yield "hello", replace(ask.offer, maximum=0x0303)
-
-
-def _hint(reason: str) -> str:
-    """What to do about a server that answered, but not with a chain."""
-    if "HTTP" in reason:
-        return "this port speaks HTTP without TLS: is it 443, or does a captive portal answer?"
-    if reason.startswith("not TLS"):
-        return "is this the TLS port? A protocol that begins in clear needs starttls="
-    if "alert" in reason:
-        return "the server refused: try server_name=, another maximum=, or client_certificate="
-    return "try again from another vantage, or with another server_name="
-
-
-def _open(ask: _Ask, target: Endpoint, deadline: float) -> Link:
+def _open(call: _Call, target: Endpoint, deadline: float) -> Link:
     """A link on which TLS can begin."""
-    link = dial(target, deadline) if ask.proxy is None else ask.proxy.connect(target, deadline)
-    if ask.starttls:
+    link = dial(target, deadline) if call.proxy is None else call.proxy.connect(target, deadline)
+    if call.ask.starttls:
         try:
-            start_tls(link, ask.starttls, ask.offer.server_name or ask.host.host)
+            start_tls(link, call.ask.starttls, call.name or call.host.host)
         except BaseException:
             link.close()
             raise
     return link
 
 
-def _read(ask: _Ask, how: str, offer: Offer, link: Link) -> tuple[Flight, str, str]:
-    """The server's flight, why it is not all there (empty when it is), and a hint."""
-    if how == "handshake":
-        shaken = shake_hands(link, offer, ask.client, max_bytes=ask.max_bytes, max_certificates=ask.max_certificates)
-        return shaken.flight, shaken.failure, shaken.hint
-    short = ShortHandshake(offer, max_bytes=ask.max_bytes, max_certificates=ask.max_certificates)
-    flight = short.flight
-    try:
-        link.send(short.start())
-        while not flight.over:
-            data = link.receive()
-            if not data:
-                return flight, "" if flight.signed else "the server closed the connection", ""
-            if answer := short.feed(data):
+def _talk(visit: Visit, link: Link) -> None:
+    """One way over one connection."""
+    answer = visit.start()
+    while True:
+        try:
+            if answer:
                 link.send(answer)
-    except CaptureError as error:
-        return flight, f"the server {error.message}", error.hint
-    if flight.alert:
-        return flight, f"the server sent the alert {flight.alert}", ""
-    if flight.problem:
-        return flight, flight.problem, ""
-    return flight, "", ""
-
-
-def _chain(
-    ask: _Ask,
-    target: Endpoint,
-    flight: Flight,
-    *,
-    where: str,
-    done: bool,
-    at: datetime,
-    took: float,
-    attempts: tuple[Attempt, ...],
-) -> Chain:
-    """The chain with everything that is known of how it was obtained."""
-    assert flight.certificates is not None
-    assert flight.hello is not None
-    findings = list(flight.findings)
-    possession: Possession = "proven"  # a handshake completes only after OpenSSL has checked what the server signed
-    if not done:
-        possession, why = check_possession(flight.certificates[0], flight.signed)
-        findings += [f"possession of the leaf's key is {possession}: {why}"] if why else []
-    if flight.client_certificate_asked:
-        findings.append("the server asked for a client certificate")
-    obtained = Obtained(
-        how="handshake" if done else "hello",
-        where=where,
-        at=at,
-        duration=took,
-        host=ask.host.host,
-        port=ask.host.port,
-        server_name=ask.offer.server_name,
-        address=str(target),
-        protocol=iana.PROTOCOLS.get(flight.hello.protocol, f"0x{flight.hello.protocol:04X}"),
-        cipher=iana.cipher_name(flight.hello.cipher),
-        signature_scheme=iana.scheme_name(flight.signed.scheme) if flight.signed and flight.signed.scheme else "",
-        alpn=flight.alpn,
-        possession=possession,
-        ocsp=flight.ocsp,
-        scts=flight.scts,
-        attempts=attempts,
-        findings=tuple(findings),
-        vantage=ask.vantage,
-        proxy=str(ask.proxy or ""),
-        starttls=ask.starttls,
-    )
-    return Chain(tuple(Certificate.from_der(der) for der in flight.certificates), obtained)
+            if visit.talk is None:
+                return
+            data = link.receive(timeout=visit.talk.patience)
+        except CaptureError as error:
+            if visit.talk is not None:
+                visit.lost(error.message, error.hint)
+            return
+        answer = visit.feed(data)

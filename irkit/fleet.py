@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
-import queue
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
 from irkit import render
-from irkit.capture import capture
 from irkit.chain import Attempt, CaptureFailure, Chain
-from irkit.errors import CaptureError, InputError, RunError
-from irkit.sweep import sweep as sweep_all
+from irkit.errors import InputError, RunError
+from irkit.hello import Offer
+from irkit.loop import ask_all
 from irkit.target import Target
+from irkit.visit import FIRST_LOOK, Ask, ways_of
 
 __all__ = ["Captured", "capture_many"]
 
@@ -53,7 +53,7 @@ def capture_many(
         concurrency: Endpoints asked at a time, in this process or in each of the executor's tasks.
         executor: Any `concurrent.futures` executor to do it in tasks of 64 endpoints: a `ProcessPoolExecutor` for
             another core, a Dask cluster's `Client.get_executor()` for other machines. It is left running.
-        sweep: Only the short handshake, from one thread: several times quicker, no proof of possession.
+        sweep: Only the short handshake: several times quicker, no proof of possession.
         deadline: Seconds for one endpoint.
         vantage: A name for the place this is run from; default: the variable IRKIT_VANTAGE there, else `local`.
 
@@ -68,7 +68,7 @@ def capture_many(
         raise InputError(
             f"concurrency {concurrency} with a deadline of {deadline} s", "ask one or more at a time, for up to a day"
         )
-    run = partial(_sweep if sweep else _shake, concurrency=concurrency, deadline=deadline, vantage=vantage)
+    run = partial(_run, sweep=sweep, concurrency=concurrency, deadline=deadline, vantage=vantage)
     return _local(targets, run) if executor is None else _elsewhere(targets, run, executor)
 
 
@@ -97,43 +97,13 @@ def _failure(where: str, reason: str, hint: str, vantage: str = "") -> CaptureFa
     return CaptureFailure(where, reason, (Attempt(where, "capture", reason),), datetime.now(UTC), hint, vantage)
 
 
-def _sweep(
-    targets: Iterable[Target], *, concurrency: int, deadline: float, vantage: str | None
+def _run(
+    targets: Iterable[Target], *, sweep: bool, concurrency: int, deadline: float, vantage: str | None
 ) -> Iterator[tuple[Target, Chain | CaptureFailure]]:
-    return sweep_all(targets, concurrency=concurrency, deadline=deadline, vantage=_here(vantage))
-
-
-def _here(vantage: str | None) -> str:
-    """The name of this place; asked where the capture runs, not where it was ordered."""
-    return os.environ.get("IRKIT_VANTAGE", "local") if vantage is None else vantage
-
-
-def _shake(
-    targets: Iterable[Target], *, concurrency: int, deadline: float, vantage: str | None
-) -> Iterator[tuple[Target, Chain | CaptureFailure]]:
-    def one(target: Target) -> tuple[Target, Chain | CaptureFailure]:
-        name = _here(vantage)
-        try:
-            return target, capture(
-                target.host, target.port, connect=target.connect or None, deadline=deadline, vantage=name
-            )
-        except (CaptureError, InputError) as error:
-            return target, _failure(str(target), error.message, error.hint, name)
-
-    done: queue.SimpleQueue[Future[tuple[Target, Chain | CaptureFailure]]] = queue.SimpleQueue()
-    left, busy = iter(targets), 0
-    pool = ThreadPoolExecutor(concurrency, thread_name_prefix="irkit-capture")
-    try:
-        while True:
-            for target in islice(left, 2 * concurrency - busy):
-                pool.submit(one, target).add_done_callback(done.put)
-                busy += 1
-            if not busy:
-                return
-            yield done.get().result()
-            busy -= 1
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    # the name of this place is asked where the capture runs, not where it was ordered
+    here = os.environ.get("IRKIT_VANTAGE", "local") if vantage is None else vantage
+    ask = Ask(FIRST_LOOK if sweep else ways_of(Offer(), short=False), here, first_look=sweep)
+    return ask_all(targets, ask, concurrency=concurrency, deadline=deadline)
 
 
 def _batch(run: _Run, targets: list[Target], _: bytes) -> _Batch:

@@ -8,12 +8,11 @@ clear; in TLS 1.3 the records are decrypted with the server's handshake traffic 
 from __future__ import annotations
 
 import hashlib
+import hmac
 from collections.abc import Callable
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM, AESGCM, ChaCha20Poly1305
-from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from irkit import iana
 from irkit.messages import (
@@ -30,21 +29,22 @@ from irkit.messages import (
     server_hello,
 )
 
-__all__ = ["Flight", "expand_label"]
+__all__ = ["Flight", "expand_label", "hash_of"]
 
 _CCS, _ALERT, _HANDSHAKE, _DATA = 20, 21, 22, 23
 _RECORD_LIMIT = 2**14 + 2048
 
 
-def _hash_of(cipher: int) -> type[hashes.SHA256 | hashes.SHA384]:
-    return hashes.SHA384 if iana.cipher_name(cipher).endswith("SHA384") else hashes.SHA256
+def hash_of(cipher: int) -> str:
+    """The hash of a suite's key schedule and transcript."""
+    return "sha384" if iana.cipher_name(cipher).endswith("SHA384") else "sha256"
 
 
 def expand_label(cipher: int, secret: bytes, label: bytes, context: bytes, length: int) -> bytes:
-    """HKDF-Expand-Label of RFC 8446, section 7.1, with the suite's hash."""
+    """HKDF-Expand-Label of RFC 8446, section 7.1, with the suite's hash; no longer than that hash is."""
     full = b"tls13 " + label
     info = length.to_bytes(2, "big") + bytes([len(full)]) + full + bytes([len(context)]) + context
-    return HKDFExpand(_hash_of(cipher)(), length, info).derive(secret)
+    return hmac.digest(secret, info + b"\1", hash_of(cipher))[:length]
 
 
 class _Opener:
@@ -123,11 +123,12 @@ class Flight:
         """Takes what the client sent: its ClientHello is part of what the server signs."""
         if self.hello is not None and not self.hello.retry:
             return
-        reader = Reader(data)
-        while reader:
-            kind, _, body = reader.number(1), reader.number(2), reader.vector(2)
-            if kind == _HANDSHAKE:
-                self._client += body
+        pos = 0
+        while pos + 5 <= len(data):
+            end = pos + 5 + int.from_bytes(data[pos + 3 : pos + 5], "big")
+            if data[pos] == _HANDSHAKE:
+                self._client += data[pos + 5 : end]
+            pos = end
         while len(self._client) >= 4 and len(self._client) >= (size := 4 + int.from_bytes(self._client[1:4], "big")):
             message = bytes(self._client[:size])
             del self._client[:size]
@@ -152,7 +153,7 @@ class Flight:
     def transcript_hash(self) -> bytes:
         """Hash over the handshake messages so far (RFC 8446, section 4.4.1)."""
         assert self.hello is not None
-        algorithm = "sha384" if _hash_of(self.hello.cipher) is hashes.SHA384 else "sha256"
+        algorithm = hash_of(self.hello.cipher)
         messages = list(self._transcript)
         if len(messages) > 2 and messages[1][0] == 2 and messages[1][6:38] == RETRY:
             first = hashlib.new(algorithm, messages[0]).digest()

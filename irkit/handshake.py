@@ -1,10 +1,9 @@
-"""The whole handshake by OpenSSL, which verifies nothing here, with the chain taken off the wire beside it."""
+"""The whole handshake by OpenSSL, which verifies nothing here; the chain is taken off the wire beside it. Sans-I/O."""
 
 from __future__ import annotations
 
 import contextlib
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,31 +13,26 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL
 
 from irkit import render
-from irkit.errors import CaptureError, InputError
+from irkit.errors import InputError
 from irkit.flight import Flight
 from irkit.hello import Offer
-from irkit.link import Link
 
-__all__ = ["Handshake", "shake_hands"]
+__all__ = ["Handshake"]
 
 _LEGACY = 0x4 | 0x40000  # SSL_OP_LEGACY_SERVER_CONNECT, SSL_OP_ALLOW_UNSAFE_LEGACY_RENEGOTIATION
 _SCT = 18
 _GRACE = 2.0  # seconds of silence borne once OpenSSL gave up, or the chain and its signature are there
-
-
-@dataclass(frozen=True, slots=True)
-class Handshake:
-    """How a handshake went.
-
-    Attributes:
-        flight: What was read of the server's first flight.
-        failure: Why the handshake did not complete; empty when it did.
-        hint: What to do about it.
-    """
-
-    flight: Flight
-    failure: str = ""
-    hint: str = ""
+_CHUNK = 2**14
+# X25519 alone has its key share sent: the ML-KEM share that OpenSSL adds costs as much as all else of a hello, and
+# makes it so long that some middleboxes cut it. Who wants another of these asks for it.
+_GROUPS = (
+    b"X25519:?P-256:?X448:?P-384:?P-521:?brainpoolP256r1:?brainpoolP384r1:?brainpoolP512r1:?ffdhe2048:?ffdhe3072:"
+    b"?X25519MLKEM768:?SecP256r1MLKEM768"
+)
+_SUITES = (
+    b"TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256:TLS_AES_128_CCM_SHA256:"
+    b"TLS_AES_128_CCM_8_SHA256"
+)
 
 
 def _keep_secret(connection: SSL.Connection, line: bytes) -> None:
@@ -50,24 +44,28 @@ def _make_context(minimum: int, maximum: int) -> SSL.Context:
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
     context.set_verify(SSL.VERIFY_NONE)
     context.set_cipher_list(b"ALL:!aNULL:!PSK:!SRP:@SECLEVEL=0")
+    context.set_tls13_ciphersuites(_SUITES)
     context.set_options(_LEGACY)
     context.set_min_proto_version(minimum)
     context.set_max_proto_version(maximum)
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)  # a resumed session shows no chain
     context.set_keylog_callback(_keep_secret)
-    _ask_for_scts(context)
+    _set_what_has_no_call(context)
     return context
 
 
-def _ask_for_scts(context: SSL.Context) -> None:
-    """Sends an empty signed_certificate_timestamp (RFC 6962, section 3.3.1), which pyOpenSSL has no call for.
+def _set_what_has_no_call(context: SSL.Context) -> None:
+    """Sets the groups, and asks for SCTs by an empty extension (RFC 6962, section 3.3.1), read off the wire later.
 
-    The answer is read off the wire. Where a later pyOpenSSL hides its context, no SCTs are asked for.
+    pyOpenSSL has no call for either. Where a later one hides its context, OpenSSL's own groups are offered, and no SCTs
+    asked for.
     """
     lib, null = Binding.lib, Binding.ffi.NULL
     pointer = getattr(context, "_context", None)
     if pointer is not None and hasattr(lib, "SSL_CTX_add_client_custom_ext"):
         lib.SSL_CTX_add_client_custom_ext(pointer, _SCT, null, null, null, null, null)
+    if pointer is not None and hasattr(lib, "SSL_CTX_set1_curves_list"):
+        lib.SSL_CTX_set1_curves_list(pointer, _GROUPS)
 
 
 _shared_context = lru_cache(maxsize=16)(_make_context)  # loading nothing, yet a context costs more than a handshake
@@ -101,82 +99,107 @@ def _reason(error: SSL.Error) -> str:
     return render.text(words[0], 120) if words else "the connection ended"
 
 
-def shake_hands(
-    link: Link, offer: Offer, client: tuple[str, str] | None = None, *, max_bytes: int, max_certificates: int
-) -> Handshake:
-    """Shakes hands over a link and reads the server's flight on the way.
+class Handshake:
+    """Shakes hands and reads the server's flight on the way.
 
     OpenSSL may give up, the reading goes on: what it refuses (a chain over 100 kB, a certificate it can't parse) is
     still on the wire.
 
-    Returns:
-        How far it came. A connection that ends, or a deadline that passes, is a failure with what was read until then.
-
-    Raises:
-        InputError: The client certificate can't be used.
+    Attributes:
+        flight: What was read of the server's first flight.
+        completed: Whether the handshake is complete: OpenSSL has checked what the server signed.
+        over: Nothing more is to be had.
+        failure: Why the handshake did not complete; empty when it did, or while it may.
+        patience: Seconds of silence to bear; None for as long as there is time.
     """
-    connection = SSL.Connection(_context(offer, client), None)
-    secrets: list[bytes] = []
-    connection.set_app_data(secrets)
-    connection.set_connect_state()
-    connection.request_ocsp()
-    if offer.server_name is not None:
-        connection.set_tlsext_host_name(offer.server_name.encode("ascii"))
-    if offer.alpn:
-        connection.set_alpn_protos([protocol.encode("ascii") for protocol in offer.alpn])
-    flight = Flight(lambda _: secrets[0] if secrets else None, max_bytes=max_bytes, max_certificates=max_certificates)
-    failure = hint = ""
-    completed = False
-    data = b""
-    try:
-        while True:
-            if not failure:
-                completed, failure = _step(connection, data)
-            flight.feed(data)
-            if not failure and not completed:
-                _flush(connection, flight, link)
-            if completed or (failure and flight.over):
-                break
-            if link.heard > max_bytes:
-                failure = failure or f"stopped reading after {max_bytes} bytes"
-                break
-            data = link.receive(timeout=_GRACE if failure or flight.signed else None)
-            if not data:
-                failure = failure or "the server closed the connection"
-                break
-    except CaptureError as error:
-        failure, hint = failure or f"the server {error.message}", error.hint
-    if completed:
-        with contextlib.suppress(SSL.Error):
-            connection.shutdown()
-        with contextlib.suppress(CaptureError):
-            _flush(connection, flight, link)  # Finished and the farewell at once: a call less to the system
-    elif flight.alert:
-        failure = f"the server sent the alert {flight.alert}"
-    elif flight.problem and flight.received and "no key for" not in flight.problem:  # the key is OpenSSL's to give
-        failure = flight.problem
-    return Handshake(flight, "" if completed else failure, hint)
 
+    def __init__(
+        self, offer: Offer, client: tuple[str, str] | None = None, *, max_bytes: int = 2**22,
+        max_certificates: int = 1000,
+    ) -> None:  # fmt: skip
+        """Begins with nothing sent.
 
-def _step(connection: SSL.Connection, data: bytes) -> tuple[bool, str]:
-    """Gives OpenSSL what came; says whether the handshake is complete, or why it failed."""
-    try:
-        if data:
-            connection.bio_write(data)
-        connection.do_handshake()
-    except SSL.WantReadError:
-        return False, ""
-    except SSL.Error as error:
-        reason = _reason(error)
-        if alert := re.match(r"(?:tls|ssl)\S* alert (.+)", reason):
-            return False, f"the server sent the alert {alert[1].replace(' ', '_')}"
-        return False, f"OpenSSL gave up: {reason}"
-    return True, ""
+        Raises:
+            InputError: The client certificate can't be used.
+        """
+        secrets: list[bytes] = []
+        self._connection = connection = SSL.Connection(_context(offer, client), None)
+        connection.set_app_data(secrets)
+        connection.set_connect_state()
+        connection.request_ocsp()
+        if offer.server_name is not None:
+            connection.set_tlsext_host_name(offer.server_name.encode("ascii"))
+        if offer.alpn:
+            connection.set_alpn_protos([protocol.encode("ascii") for protocol in offer.alpn])
+        self.flight = Flight(
+            lambda _: secrets[0] if secrets else None, max_bytes=max_bytes, max_certificates=max_certificates
+        )
+        self.completed = False
+        self._heard, self._max_bytes, self._gave_up = 0, max_bytes, ""
 
+    @property
+    def over(self) -> bool:  # noqa: D102 - described above
+        return self.completed or bool(self._gave_up and self.flight.over) or self._heard > self._max_bytes
 
-def _flush(connection: SSL.Connection, flight: Flight, link: Link) -> None:
-    """Sends what OpenSSL wants sent."""
-    with contextlib.suppress(SSL.WantReadError):
-        while out := connection.bio_read(65536):
-            flight.sent(out)
-            link.send(out)
+    @property
+    def failure(self) -> str:  # noqa: D102 - described above
+        flight = self.flight
+        if self.completed:
+            return ""
+        if flight.alert:
+            return f"the server sent the alert {flight.alert}"
+        if flight.problem and flight.received and "no key for" not in flight.problem:  # the key is OpenSSL's to give
+            return flight.problem
+        return self._gave_up
+
+    @property
+    def patience(self) -> float | None:  # noqa: D102 - described above
+        return _GRACE if self._gave_up or self.flight.signed else None
+
+    def lost(self, reason: str) -> None:
+        """Takes that nothing more will come, and why."""
+        self._gave_up = self._gave_up or reason
+
+    def start(self) -> bytes:
+        """What to send first."""
+        self._step()
+        return self._out()
+
+    def feed(self, data: bytes) -> bytes:
+        """Takes what the server sent; returns what to send then."""
+        self._heard += len(data)
+        going = not self._gave_up
+        if going:
+            self._connection.bio_write(data)
+            self._step()
+        self.flight.feed(data)
+        if self._heard > self._max_bytes and not self.completed:
+            self.lost(f"stopped reading after {self._max_bytes} bytes")
+        return self._out() if going and not self._gave_up else b""
+
+    def _step(self) -> None:
+        """Lets OpenSSL go on as far as it can."""
+        try:
+            self._connection.do_handshake()
+            self.completed = True
+            self._connection.shutdown()  # Finished and the farewell leave at once: a call less to the system
+        except SSL.WantReadError:
+            pass
+        except SSL.Error as error:
+            if self.completed:
+                return
+            reason = _reason(error)
+            alert = re.match(r"(?:tls|ssl)\S* alert (.+)", reason)
+            self._gave_up = (
+                f"the server sent the alert {alert[1].replace(' ', '_')}" if alert else f"OpenSSL gave up: {reason}"
+            )
+
+    def _out(self) -> bytes:
+        """What OpenSSL wants sent."""
+        out = b""
+        with contextlib.suppress(SSL.WantReadError):
+            while len(out) % _CHUNK == 0:
+                out += self._connection.bio_read(_CHUNK)
+        if out and not self.completed:
+            self.flight.sent(out)
+        return out

@@ -6,17 +6,19 @@ session, and ends before the key exchange does: the server's signature is all th
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 
-from cryptography.hazmat.primitives import hashes, hmac
 from cryptography.hazmat.primitives.asymmetric import ec, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from irkit import iana
-from irkit.flight import Flight, expand_label
+from irkit.flight import Flight, expand_label, hash_of
 
 __all__ = ["KEY_TYPES", "Offer", "ShortHandshake", "client_hello"]
 
@@ -68,10 +70,7 @@ class Offer:
     @property
     def ciphers(self) -> tuple[int, ...]:
         """Suites, TLS 1.3 first, then forward secret ones, strong before weak."""
-        wanted, _ = _KINDS[self.key_type]
-        old = [n for n, name in iana.CIPHERS.items() if wanted in name and n >> 8 != 0x13 and self.minimum < 0x0304]
-        old.sort(key=lambda n: ("DHE" not in iana.CIPHERS[n], "GCM" not in iana.CIPHERS[n], n))
-        return (*((0x1301, 0x1302, 0x1303, 0x1304, 0x1305) if self.maximum >= 0x0304 else ()), *old)
+        return _suites(self.key_type, old=self.minimum < 0x0304, new=self.maximum >= 0x0304)
 
     @property
     def schemes(self) -> tuple[int, ...]:
@@ -80,13 +79,52 @@ class Offer:
         return tuple(number for number in _SCHEMES if iana.SCHEMES[number].startswith(begins))
 
 
-@dataclass(frozen=True, slots=True)
+@lru_cache
+def _suites(key_type: str, *, old: bool, new: bool) -> tuple[int, ...]:
+    wanted, _ = _KINDS[key_type]
+    found = [n for n, name in iana.CIPHERS.items() if wanted in name and n >> 8 != 0x13] if old else []
+    found.sort(key=lambda n: ("DHE" not in iana.CIPHERS[n], "GCM" not in iana.CIPHERS[n], n))
+    return (*((0x1301, 0x1302, 0x1303, 0x1304, 0x1305) if new else ()), *found)
+
+
 class _Keys:
     """One handshake's random values and private keys."""
 
-    random: bytes = field(default_factory=lambda: os.urandom(32))
-    session: bytes = field(default_factory=lambda: os.urandom(32))
-    x25519: x25519.X25519PrivateKey = field(default_factory=x25519.X25519PrivateKey.generate)
+    def __init__(self) -> None:
+        self.random, self.session = os.urandom(32), os.urandom(32)
+        self._x25519: x25519.X25519PrivateKey | None = None  # not made for TLS 1.2
+        self._curve: tuple[int, ec.EllipticCurvePrivateKey] | None = None
+
+    def share(self, group: int) -> tuple[int, bytes]:
+        """A key share for a group of _GROUPS."""
+        if group == X25519:
+            self._x25519 = self._x25519 or x25519.X25519PrivateKey.generate()
+            return group, self._x25519.public_key().public_bytes_raw()
+        private = ec.generate_private_key(_CURVES[group]())
+        self._curve = (group, private)
+        return group, private.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+
+    def secret(self, flight: Flight) -> bytes | None:
+        """The server's handshake traffic secret (RFC 8446, section 7.1); None where the server's share is no key."""
+        hello = flight.hello
+        assert hello is not None
+        try:
+            if hello.group == X25519 and self._x25519 is not None:
+                shared = self._x25519.exchange(x25519.X25519PublicKey.from_public_bytes(hello.share))
+            elif self._curve is not None and hello.group == self._curve[0]:
+                private = self._curve[1]
+                public = ec.EllipticCurvePublicKey.from_encoded_point(private.curve, hello.share)
+                shared = private.exchange(ec.ECDH(), public)
+            else:
+                return None
+        except ValueError:
+            return None
+        algorithm = hash_of(hello.cipher)
+        empty = hashlib.new(algorithm).digest()
+        early = hmac.digest(bytes(len(empty)), bytes(len(empty)), algorithm)
+        derived = expand_label(hello.cipher, early, b"derived", empty, len(empty))
+        secret = hmac.digest(derived, shared, algorithm)
+        return expand_label(hello.cipher, secret, b"s hs traffic", flight.transcript_hash(), len(empty))
 
 
 def _vector(data: bytes, size: int) -> bytes:
@@ -153,18 +191,33 @@ class ShortHandshake:
 
     Attributes:
         flight: What was read.
+        failure: Why the flight is not all there; empty while nothing failed.
+        patience: None: silence is borne until the deadline.
     """
 
+    patience = None
+
     def __init__(self, offer: Offer, *, max_bytes: int = 2**22, max_certificates: int = 1000) -> None:
-        self.flight = Flight(self._secret, max_bytes=max_bytes, max_certificates=max_certificates)
-        self._offer, self._keys = offer, _Keys()
-        self._curve: tuple[int, ec.EllipticCurvePrivateKey] | None = None
-        self._retried = False
+        self._offer, self._keys, self._retried, self._lost = offer, _Keys(), False, ""
+        self.flight = Flight(self._keys.secret, max_bytes=max_bytes, max_certificates=max_certificates)
+
+    @property
+    def over(self) -> bool:
+        """Whether reading on is of no use."""
+        return self.flight.over
+
+    @property
+    def failure(self) -> str:  # noqa: D102 - described above
+        alert = self.flight.alert
+        return f"the server sent the alert {alert}" if alert else self.flight.problem or self._lost
+
+    def lost(self, reason: str) -> None:
+        """Takes that nothing more will come, and why."""
+        self._lost = "" if self.flight.signed else reason
 
     def start(self) -> bytes:
         """The record to send first."""
-        public = self._keys.x25519.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-        return self._hello((X25519, public) if self._offer.maximum >= 0x0304 else None)
+        return self._hello(self._keys.share(X25519) if self._offer.maximum >= 0x0304 else None)
 
     def feed(self, data: bytes) -> bytes:
         """Takes what the server sent; returns what to send then, mostly nothing."""
@@ -173,15 +226,10 @@ class ShortHandshake:
         if flight.hello is None or not flight.hello.retry or self._retried or flight.over:
             return b""
         self._retried = True
-        if flight.hello.group in _CURVES:
-            private = ec.generate_private_key(_CURVES[flight.hello.group]())
-            self._curve = (flight.hello.group, private)
-            public = private.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
-            return self._hello((flight.hello.group, public), flight.hello.cookie)
-        if flight.hello.group in {0, X25519}:  # the cookie is all it wants
-            public = self._keys.x25519.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-            return self._hello((X25519, public), flight.hello.cookie)
-        flight.problem = f"the server wants the TLS 1.3 group 0x{flight.hello.group:04X}, which was not offered"
+        group = flight.hello.group or X25519  # 0: the cookie is all it wants
+        if group in _GROUPS:
+            return self._hello(self._keys.share(group), flight.hello.cookie)
+        flight.problem = f"the server wants the TLS 1.3 group 0x{group:04X}, which was not offered"
         return b""
 
     def _hello(self, share: tuple[int, bytes] | None, cookie: bytes = b"") -> bytes:
@@ -189,31 +237,3 @@ class ShortHandshake:
         record = b"\x16\x03\x01" + _vector(message, 2)
         self.flight.sent(record)
         return record
-
-    def _secret(self, flight: Flight) -> bytes | None:
-        """The server's handshake traffic secret (RFC 8446, section 7.1); None where the server's share is no key."""
-        hello = flight.hello
-        assert hello is not None
-        try:
-            if hello.group == X25519:
-                shared = self._keys.x25519.exchange(x25519.X25519PublicKey.from_public_bytes(hello.share))
-            elif self._curve is not None and hello.group == self._curve[0]:
-                private = self._curve[1]
-                public = ec.EllipticCurvePublicKey.from_encoded_point(private.curve, hello.share)
-                shared = private.exchange(ec.ECDH(), public)
-            else:
-                return None
-        except ValueError:
-            return None
-        algorithm = hashes.SHA384() if iana.cipher_name(hello.cipher).endswith("SHA384") else hashes.SHA256()
-        empty = hashes.Hash(algorithm).finalize()
-
-        def extract(salt: bytes, secret: bytes) -> bytes:
-            mac = hmac.HMAC(salt, algorithm)
-            mac.update(secret)
-            return mac.finalize()
-
-        early = extract(bytes(algorithm.digest_size), bytes(algorithm.digest_size))
-        derived = expand_label(hello.cipher, early, b"derived", empty, algorithm.digest_size)
-        secret = extract(derived, shared)
-        return expand_label(hello.cipher, secret, b"s hs traffic", flight.transcript_hash(), algorithm.digest_size)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
 import os
 import socket
 import threading
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Self
 
 from irkit import render
 from irkit.errors import CaptureError, InputError
 
-__all__ = ["Endpoint", "Link", "a_label", "dial", "resolve"]
+__all__ = ["Endpoint", "Link", "a_label", "broken", "dial", "resolve", "unreachable"]
 
 _NAME_HINT = "check the name and the resolver, or name an address with connect="
 _DEVIATIONS = frozenset("ßς\u200c\u200d")  # Unicode Technical Standard #46, section 4: deviation characters
@@ -37,8 +37,7 @@ class Endpoint:
         """
         hint = 'write "203.0.113.7:443", "host:443" or "[2001:db8::1]:443"'
         text = value.strip()
-        with contextlib.suppress(ValueError):
-            ipaddress.ip_address(text)
+        if _is_address(text):
             return cls(text, port)
         host, colon, number = text.rpartition(":") if not text.endswith("]") else (text, "", "")
         if not colon:
@@ -54,14 +53,19 @@ class Endpoint:
     @property
     def is_address(self) -> bool:
         """Whether the host is an IP address."""
-        try:
-            ipaddress.ip_address(self.host)
-        except ValueError:
-            return False
-        return True
+        return _is_address(self.host)
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@lru_cache(1024)
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def a_label(name: str) -> str:
@@ -118,7 +122,7 @@ class Link:
             self._socket.settimeout(self._remaining())
             self._socket.sendall(data)
         except OSError as error:
-            raise _failure(error, heard=self.heard > 0) from None
+            raise broken(error, heard=self.heard > 0) from None
 
     def receive(self, size: int = 65536, timeout: float | None = None) -> bytes:
         """What came, at most `size` bytes; empty when the other side closed the connection.
@@ -140,9 +144,9 @@ class Link:
         except TimeoutError as error:
             if timeout is not None and timeout < remaining:
                 raise CaptureError(f"said nothing more for {timeout:g} s", _SLOW_HINT) from None
-            raise _failure(error, heard=self.heard > 0) from None
+            raise broken(error, heard=self.heard > 0) from None
         except OSError as error:
-            raise _failure(error, heard=self.heard > 0) from None
+            raise broken(error, heard=self.heard > 0) from None
         self.heard += len(data)
         return data
 
@@ -181,11 +185,12 @@ class Link:
     def _remaining(self) -> float:
         remaining = self.deadline - time.monotonic()
         if remaining <= 0:
-            raise _failure(TimeoutError(), heard=self.heard > 0)
+            raise broken(TimeoutError(), heard=self.heard > 0)
         return remaining
 
 
-def _failure(error: OSError, *, heard: bool) -> CaptureError:
+def broken(error: OSError, *, heard: bool) -> CaptureError:
+    """Why a connection can't be used further: what the other side did, without naming it."""
     if isinstance(error, TimeoutError):
         said = "did not finish within the deadline" if heard else "said nothing within the deadline"
         return CaptureError(said, _SLOW_HINT)
@@ -237,12 +242,17 @@ def dial(endpoint: Endpoint, deadline: float) -> Link:
         raise CaptureError("out of time before it was tried", _SLOW_HINT)
     try:
         sock = socket.create_connection((endpoint.host, endpoint.port), remaining)
-    except TimeoutError:
-        raise CaptureError("no answer to connecting within the deadline", _SLOW_HINT) from None
-    except ConnectionRefusedError:
-        raise CaptureError("refused the connection", "is the port right, and does a server listen there?") from None
     except (OSError, ValueError) as error:
-        why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
-        raise CaptureError(f"can't be reached: {render.text(why, 100)}", "check the path to the host") from None
+        raise unreachable(error) from None
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return Link(sock, deadline)
+
+
+def unreachable(error: OSError | ValueError) -> CaptureError:
+    """Why there is no connection."""
+    if isinstance(error, TimeoutError):
+        return CaptureError("no answer to connecting within the deadline", _SLOW_HINT)
+    if isinstance(error, ConnectionRefusedError):
+        return CaptureError("refused the connection", "is the port right, and does a server listen there?")
+    why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+    return CaptureError(f"can't be reached: {render.text(why, 100)}", "check the path to the host")

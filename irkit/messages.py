@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from irkit import iana, render
@@ -77,28 +76,44 @@ class Reader:
 
     def take(self, count: int) -> bytes:
         """The next bytes."""
-        if self.pos + count > len(self.data):
+        start, end = self.pos, self.pos + count
+        if end > len(self.data):
             raise MalformedError("truncated")
-        self.pos += count
-        return self.data[self.pos - count : self.pos]
+        self.pos = end
+        return self.data[start:end]
 
     def number(self, size: int) -> int:
         """The next number of `size` bytes."""
-        return int.from_bytes(self.take(size), "big")
+        start, end = self.pos, self.pos + size
+        if end > len(self.data):
+            raise MalformedError("truncated")
+        self.pos = end
+        return int.from_bytes(self.data[start:end], "big")
 
     def vector(self, size: int) -> bytes:
         """The next field, which begins with its length in `size` bytes."""
-        return self.take(self.number(size))
+        start = self.pos + size
+        end = start + int.from_bytes(self.data[self.pos : start], "big")
+        if end > len(self.data) or start > len(self.data):
+            raise MalformedError("truncated")
+        self.pos = end
+        return self.data[start:end]
 
     def __bool__(self) -> bool:
         return self.pos < len(self.data)
 
 
-def extensions(data: bytes) -> Iterator[tuple[int, bytes]]:
+def extensions(data: bytes) -> list[tuple[int, bytes]]:
     """Each extension's number and data."""
-    reader = Reader(data)
-    while reader:
-        yield reader.number(2), reader.vector(2)
+    found, pos = [], 0
+    while pos < len(data):
+        start = pos + 4
+        end = start + int.from_bytes(data[pos + 2 : start], "big")
+        if end > len(data) or start > len(data):
+            raise MalformedError("truncated")
+        found.append((int.from_bytes(data[pos : pos + 2], "big"), data[start:end]))
+        pos = end
+    return found
 
 
 def alpn(data: bytes) -> str:

@@ -259,8 +259,8 @@ OPENSSL = {
     "CBC": openssl(EC, "-tls1_2", "-cipher", "ECDHE-ECDSA-AES256-SHA"),
     "ChaCha20": openssl(EC, "-ciphersuites", "TLS_CHACHA20_POLY1305_SHA256", cipher="TLS_CHACHA20_POLY1305_SHA256"),
     "AES 128": openssl(EC, "-ciphersuites", "TLS_AES_128_GCM_SHA256", cipher="TLS_AES_128_GCM_SHA256"),
-    "CCM": openssl(EC, "-ciphersuites", "TLS_AES_128_CCM_SHA256", *OLD, "-no_tls1_2", how="hello", rewritten=True),
-    "CCM 8": openssl(EC, "-ciphersuites", "TLS_AES_128_CCM_8_SHA256", *OLD, "-no_tls1_2", how="hello", rewritten=True),
+    "CCM": openssl(EC, "-ciphersuites", "TLS_AES_128_CCM_SHA256", *OLD, "-no_tls1_2", rewritten=True),
+    "CCM 8": openssl(EC, "-ciphersuites", "TLS_AES_128_CCM_8_SHA256", *OLD, "-no_tls1_2", rewritten=True),
     "HelloRetryRequest to P-384": openssl(EC, "-groups", "P-384", protocol="TLSv1.3"),
     "HelloRetryRequest to P-521": openssl(EC, "-groups", "P-521", protocol="TLSv1.3"),
     "P-256 only": openssl(EC, "-groups", "P-256", protocol="TLSv1.3"),
@@ -271,7 +271,7 @@ OPENSSL = {
     ),
     "a client certificate asked for, 1.2": openssl(EC, "-verify", "1", "-tls1_2", finding=ASKED),
     "a rare curve": openssl(CA.issue("rare.test", key=ec.generate_private_key(ec.BrainpoolP256R1())), "-tls1_2",
-                            how="hello", rewritten=True),
+                            rewritten=True),
     "a DSA leaf": openssl(CA.issue("dsa.test", key=forge.make_key("dsa")), "-tls1_2", *OLD),
     "an RSA-PSS leaf": pss_leaf(),
     "RSA 1024": openssl(CA.issue("weak.test", key=rsa.generate_private_key(65537, 1024)), *OLD),
@@ -285,17 +285,17 @@ OPENSSL = {
 
 
 def long_hellos_cut() -> Endpoint:
-    """A middlebox that cuts hellos of TLS 1.3, which are long."""
+    """A middlebox that cuts hellos that are longer than those of TLS 1.2."""
     served = context(EC)
 
     def serve(connection: socket.socket) -> None:
-        if len(connection.recv(2000, socket.MSG_PEEK)) < 600:
+        if len(connection.recv(2000, socket.MSG_PEEK)) < 400:
             with served.wrap_socket(connection, server_side=True) as tls:
                 tls.recv(10)
         else:
             zoo.resetting(connection)
 
-    return raw(serve, ders(EC.chain), how="hello")
+    return raw(serve, ders(EC.chain), how="hello", s_client=("-no_tls1_3",))
 
 
 UNPROVEN, DISPROVEN = "possession of the leaf's key is unproven", "possession of the leaf's key is disproven"

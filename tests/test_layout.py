@@ -26,7 +26,7 @@ ORDER = [
     "missing", "changes", "spki",
     # chains from endpoints and files
     "messages", "flight", "possession", "link", "pcap", "recordings", "chainfile", "hello", "handshake", "starttls",
-    "proxy", "capture", "target", "sweep", "fleet", "fleetfile", "fleet_command", "capture_command",
+    "proxy", "visit", "capture", "target", "loop", "fleet", "fleetfile", "fleet_command", "capture_command",
     # paths, and pins
     "truststore", "signature", "objections", "trust",
     "pins.binary_xml", "pins.keys", "pins.markup", "pins.release", "pins.pattern",
