@@ -15,8 +15,11 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from irkit.accept import Acceptance as Acceptance
     from irkit.accept import accepts as accepts
+    from irkit.aia import fetch_issuers as fetch_issuers
     from irkit.alert import incident_from_alerts as incident_from_alerts
     from irkit.alert import load_alerts as load_alerts
+    from irkit.appraisal import Appraisal as Appraisal
+    from irkit.appraisal import appraise as appraise
     from irkit.archive import load_evidence as load_evidence
     from irkit.archive import save_evidence as save_evidence
     from irkit.capture import capture as capture
@@ -81,6 +84,7 @@ if TYPE_CHECKING:
 
 # Where each public name lives.
 _HOMES = {
+    "Appraisal": "appraisal", "appraise": "appraisal", "fetch_issuers": "aia",
     "Acceptance": "accept", "Certificate": "certificate", "Chain": "chain", "Evidence": "evidence",
     "Failures": "failures", "Finding": "verdict", "Incident": "incident", "IrkitError": "errors", "Missing": "missing",
     "Pin": "certificate", "PinUpdate": "update", "Release": "pins", "Strategy": "strategy", "TrustStore": "trust",

@@ -11,6 +11,7 @@ from irkit.errors import CaptureError, InputError
 from irkit.fleet_command import run_many
 from irkit.link import Endpoint
 from irkit.render import text
+from irkit.verify_command import add_trust_options, appraiser
 
 __all__ = ["register"]
 
@@ -20,6 +21,8 @@ _EXAMPLES = """examples:
   irkit capture api.example.com --connect 203.0.113.7:443          # that address, the same name
   irkit capture api.example.com --no-server-name                   # the default certificate
   irkit capture api.example.com --key-type ecdsa                   # of a server that has several keys
+  irkit capture api.example.com --roots mozilla --roots corp.pem   # whom to trust, besides or instead
+  irkit capture api.example.com --fetch-aia                        # what does the server leave out?
   irkit capture mx.example.com:25 --starttls smtp
   irkit capture api.example.com --proxy socks5h://127.0.0.1:1080 --proxy-auth-env PROXY_LOGIN
   irkit capture api.example.com --client-cert me.pem --client-key me.key
@@ -32,7 +35,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     command = commands.add_parser(
         "capture",
         help="show the chain an endpoint presents",
-        description="Prints the chain exactly as presented, unverified, and how it was obtained.\n"
+        description="Prints the chain exactly as presented, how it was obtained, and what it is worth: whether it\n"
+        "verifies for the host, its SCTs, its revocation, and whose interception it looks like.\n"
         "irkit.load_chain reads what --json prints.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -59,6 +63,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     add("--sweep", action="store_true", help="only the short handshake: quicker, easier on the server")
     add("--deadline", type=float, default=10.0, metavar="SECONDS", help="for everything (default: 10)")
     add("--vantage", default="local", metavar="NAME", help="a name for the place this is run from (default: local)")
+    add_trust_options(command)
     form = command.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON, to be read by irkit.load_chain")
     form.add_argument("--pem", action="store_true", help="print PEM")
@@ -78,8 +83,9 @@ def _run(arguments: argparse.Namespace) -> int:
     except InputError:
         raise InputError(f"{text(arguments.host)} has no usable port", "give host, host:port or [v6]:port") from None
     options = _options(arguments)
+    appraised = None if arguments.pem else appraiser(arguments)  # what it reads is wrong before anything is asked
     if not arguments.all:
-        _print([capture(endpoint.host, endpoint.port, **options)], arguments)
+        _print([capture(endpoint.host, endpoint.port, **options)], arguments, appraised)
         return 0
     found = capture_all(endpoint.host, endpoint.port, **options)
     chains = [one for one in found if isinstance(one, Chain)]
@@ -88,7 +94,7 @@ def _run(arguments: argparse.Namespace) -> int:
         sys.stderr.write(f"irkit: no chain from {text(failure.where)}: {text(failure.reason, 600)}\n")
     if not chains:
         raise CaptureError("no address gave a chain", failures[0].hint)
-    _print(chains, arguments)
+    _print(chains, arguments, appraised)
     different = len(set(chains))
     agree = "the same chain" if different == 1 else f"{different} different chains"
     sys.stderr.write(f"irkit: {len(found)} addresses, {len(chains)} with a chain: {agree}\n")
@@ -113,18 +119,17 @@ def _options(arguments: argparse.Namespace) -> dict[str, Any]:
     return options
 
 
-def _print(chains: list[Any], arguments: argparse.Namespace) -> None:
+def _print(chains: list[Any], arguments: argparse.Namespace, appraised: Any) -> None:
     from irkit.chainfile import chain_to_value
 
-    if arguments.json:
-        values = [chain_to_value(chain) for chain in chains]
-        print(json.dumps(values if arguments.all else values[0], indent=1))
-    elif arguments.pem:
+    if appraised is None:
         for chain in dict.fromkeys(chains):
             print(chain.pem(), end="")
+    elif arguments.json:
+        values = [chain_to_value(chain) | {"trust": appraised(chain, None).to_value()} for chain in chains]
+        print(json.dumps(values if arguments.all else values[0], indent=1))
     else:
-        for chain in chains:
-            print("\n".join([repr(chain), *_how(chain)]))
+        print("\n\n".join("\n".join([repr(one), *_how(one), "", repr(appraised(one, None))]) for one in chains))
 
 
 def _how(chain: Any) -> list[str]:

@@ -44,12 +44,14 @@ def parser() -> argparse.ArgumentParser:
         metrics_command,
         plan_command,
         rundiff,
+        verify_command,
     )
     from irkit.pins import command as pins
 
     drill.register(commands)
     doctor.register(commands)
     capture_command.register(commands)
+    verify_command.register(commands)
     incident_command.register(commands)
     health_command.register(commands)
     rundiff.register(commands)

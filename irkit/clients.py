@@ -14,7 +14,7 @@ from typing import Literal
 from irkit.certificate import Pin
 from irkit.chain import Chain
 from irkit.evidence import Evidence
-from irkit.interception import portal, recognise
+from irkit.interception import authorised, portal, recognise
 from irkit.reportline import Kind
 from irkit.reports import Sighting
 from irkit.trust import covers, linked_path, verify
@@ -173,12 +173,9 @@ def _debugged(nature: str, name: str, devices: int) -> Nature:
 def _nature(evidence: Evidence, chain: Chain, at: datetime | None, network: str) -> tuple[str, str, str]:
     """What kind of stranger a chain is, the name of its maker, and why it does not verify."""
     path = linked_path(chain)
-    for inspection in () if evidence.inventory is None else evidence.inventory.inspections:
-        # Only a certificate that really signed the leaf counts; one that was merely appended doesn't.
-        if (not inspection.networks or network in inspection.networks) and any(
-            certificate.pin == inspection.pin for certificate in path[1:]
-        ):
-            return "authorised", inspection.name or str(inspection.pin), ""
+    inspections = () if evidence.inventory is None else evidence.inventory.inspections
+    if allowed := authorised(path, inspections, network):
+        return "authorised", allowed, ""
     host = evidence.incident.host
     if evidence.trust is not None:
         verified = verify(chain, evidence.trust, at=at or evidence.now, host=host)

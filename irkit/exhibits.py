@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import TYPE_CHECKING
 
+from irkit.appraisal import appraise
 from irkit.chain import Chain
 from irkit.errors import IrkitError
 from irkit.evidence import Evidence
@@ -177,9 +179,10 @@ def captures(evidence: Evidence) -> Markup:
         parts.append(paragraph("No chain that a failing client saw is at hand."))
     parts.append(picture_of(lambda plots: plots.key_timeline(evidence)))
     parts += [missing(evidence, "capture", "client chain", "history"), _odd_captures(evidence)]
-    chains = [*(capture.chain for capture in evidence.captures), *(item.chain for item in evidence.observed)]
-    seen = dict.fromkeys(chain for chain in chains if len(chain))
-    parts += [_certificates(chain) for chain in list(seen)[:6]]
+    chains = [*((capture.chain, capture.at, "") for capture in evidence.captures)]
+    chains += [(item.chain, item.at, item.network) for item in evidence.observed]
+    seen = {chain: (at, network) for chain, at, network in reversed(chains) if len(chain)}
+    parts += [_certificates(evidence, chain, *seen[chain]) for chain in list(reversed(seen))[:6]]
     return fragment(*parts)
 
 
@@ -217,7 +220,7 @@ def _odd_captures(evidence: Evidence) -> Markup:
     return fragment(heading("Odd about the captures"), bullets(odd[:30])) if odd else Markup()
 
 
-def _certificates(chain: Chain) -> Markup:
+def _certificates(evidence: Evidence, chain: Chain, at: datetime | None, network: str) -> Markup:
     shown = chain[:4]
     rows: list[list[object]] = [
         ["subject", *(c.subject or "unreadable" for c in shown)],
@@ -232,7 +235,15 @@ def _certificates(chain: Chain) -> Markup:
     ]
     headers = ("", *(f"{i}: {role(i, c)}" for i, c in enumerate(shown)))
     title = fragment("Certificates of ", _leaf(chain), ", from ", chain.obtained.where or "a file")
-    return details(title, table(headers, rows), f"and {len(chain) - 4} more" if len(chain) > 4 else "")
+    more = f"and {len(chain) - 4} more" if len(chain) > 4 else ""
+    trust = ""
+    if evidence.trust is not None:
+        found = appraise(
+            chain, evidence.incident.host, trust=evidence.trust, at=at or evidence.now, inventory=evidence.inventory,
+            network=network,
+        )  # fmt: skip
+        trust = found.table("What it is worth")
+    return details(title, table(headers, rows), more, trust)
 
 
 # --- 3. Compare

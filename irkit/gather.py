@@ -23,6 +23,7 @@ from irkit.pins import Inventory, Release, load_inventory, load_release
 from irkit.render import text
 from irkit.reports import Reports, load_reports
 from irkit.trust import TrustStore, load_trust, mozilla
+from irkit.truststore import joined
 
 if TYPE_CHECKING:
     from irkit.failures import Failures
@@ -344,10 +345,7 @@ def _trust(incident: Incident, missing: list[Missing]) -> TrustStore | None:
     for name in incident.roots:
         with _missing_instead(missing, f"trust {name}"):
             stores.append(mozilla() if name == "mozilla" else load_trust(incident.path(name), name))
-    if not stores:
-        return None
-    roots = dict.fromkeys(root for store in stores for root in store.roots)
-    return TrustStore(" + ".join(store.name for store in stores), tuple(roots))
+    return joined(stores) if stores else None
 
 
 class _Timer:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 from irkit.certificate import Certificate, Pin
+from irkit.pins.keys import Inspection
 
-__all__ = ["Known", "Product", "known", "portal", "recognise"]
+__all__ = ["Known", "Product", "authorised", "known", "portal", "recognise"]
 
 _FILE = Path(__file__).with_name("interception.toml")
 
@@ -95,6 +96,21 @@ def recognise(path: Sequence[Certificate]) -> Product | None:
         if product.pin in pins or any(_named(product, *issuer) for issuer in issuers):
             return product
     return None
+
+
+def authorised(path: Sequence[Certificate], inspections: Iterable[Inspection], network: str = "") -> str:
+    """What the owner calls the inspection that signed a path; empty where he allows none such on that network.
+
+    Args:
+        path: From the leaf up, each signed by the next: a CA that was merely appended doesn't count.
+        inspections: Of the inventory.
+        network: Where the chain was seen.
+    """
+    pins = {certificate.pin for certificate in path[1:]}
+    return next(
+        (one.name or str(one.pin) for one in inspections
+         if one.pin in pins and (not one.networks or network in one.networks)), "",
+    )  # fmt: skip
 
 
 def portal(leaf: Certificate) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +14,7 @@ from irkit import render
 from irkit.certificate import Certificate, pem_blocks
 from irkit.errors import InputError
 
-__all__ = ["TrustStore", "load_trust", "mozilla"]
+__all__ = ["TrustStore", "joined", "load_roots", "load_trust", "mozilla"]
 
 SIZE = 64 << 20  # bytes of one file
 _PKCS7_DATA = bytes.fromhex("06092a864886f70d010701")  # what a PKCS #12 file begins with (RFC 7292, section 4)
@@ -50,6 +50,21 @@ def mozilla() -> TrustStore:
 
     ders = pem_blocks(certifi.contents())
     return TrustStore("mozilla", tuple(Certificate.from_der(der) for der in ders))
+
+
+def load_roots(names: Iterable[str | Path]) -> TrustStore:
+    """Several stores as one: `mozilla`, and files or folders as `load_trust` reads them.
+
+    Raises:
+        InputError: As `load_trust`.
+    """
+    return joined([mozilla() if str(name) == "mozilla" else load_trust(name) for name in names])
+
+
+def joined(stores: Sequence[TrustStore]) -> TrustStore:
+    """Several stores as one, each root once."""
+    roots = dict.fromkeys(root for store in stores for root in store.roots)
+    return TrustStore(" + ".join(store.name for store in stores), tuple(roots))
 
 
 def load_trust(path: str | Path, name: str = "", *, password: str | None = None) -> TrustStore:

@@ -26,9 +26,9 @@ ORDER = [
     "missing", "changes", "spki",
     # chains from endpoints and files
     "messages", "flight", "possession", "link", "pcap", "recordings", "chainfile", "hello", "handshake", "starttls",
-    "proxy", "visit", "capture", "target", "loop", "fleet", "fleetfile", "fleet_command", "capture_command",
+    "proxy", "visit", "capture", "target", "loop", "fleet", "fleetfile",
     # paths, and pins
-    "truststore", "signature", "objections", "trust",
+    "truststore", "signature", "objections", "trust", "aia",
     "pins.binary_xml", "pins.keys", "pins.markup", "pins.release", "pins.pattern",
     "pins.suffix", "pins.cover", "pins.grammar", "pins.check", "pins.source", "pins.notes", "pins.android",
     "pins.listing", "pins.resources", "pins.chromium", "pins.hpkp", "pins.okhttp", "pins.report", "pins.trustkit",
@@ -37,12 +37,13 @@ ORDER = [
     "incident", "incidentfile", "promql", "counters", "servermetrics", "failures", "changepoint", "metricdump",
     "metricfile", "transport", "metrics", "alert",
     # judging a chain
-    "transparency", "revocation", "history", "onset", "scope",
+    "transparency", "revocation", "interception", "appraisal", "verify_command", "fleet_command",
+    "capture_command", "history", "onset", "scope",
     "explain", "accept.value", "diff", "accept.android", "accept.apple",
     "accept.okhttp", "accept.others", "strategy", "update", "accept.multilevel", "accept",
     "accept.supposed", "session",
     # evidence
-    "applog", "reportline", "reports", "evidence", "archive", "gather", "interception", "clients",
+    "applog", "reportline", "reports", "evidence", "archive", "gather", "clients",
     # the verdict
     "weights", "verdict", "notes", "tally", "facts", "cohorts", "testimony", "observations", "safety", "classify",
     "remedy.value", "remedy.server", "remedy.shipped", "remedy.network", "remedy",
