@@ -13,8 +13,6 @@ evidence/
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -25,8 +23,9 @@ from cattrs.preconf.json import make_converter
 from irkit.certificate import Certificate, pem_blocks
 from irkit.chain import Chain, Obtained
 from irkit.changes import ServerChange
-from irkit.errors import InputError, IrkitError, RunError
+from irkit.errors import InputError, IrkitError
 from irkit.evidence import Capture, Evidence, Observed
+from irkit.files import write_atomically
 from irkit.incident import Incident
 from irkit.missing import Missing
 from irkit.pins import load_inventory_bytes, load_release_bytes
@@ -34,37 +33,13 @@ from irkit.render import text
 from irkit.reports import Reports, read_reports
 from irkit.trust import TrustStore
 
-__all__ = ["SCHEMA", "load_evidence", "save_evidence", "write_atomically"]
+__all__ = ["SCHEMA", "load_evidence", "save_evidence"]
 
 SCHEMA = "irkit.evidence/1"
 
 _converter = make_converter(forbid_extra_keys=True, omit_if_default=True)
 _converter.register_unstructure_hook(Path, str)
 _converter.register_structure_hook(Path, lambda value, _: Path(value))
-
-
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Writes a file whole or not at all: a reader never sees half of it, a full disk leaves the old one.
-
-    Raises:
-        RunError: The disk is full, or the folder can't be written.
-    """
-    raw = content.encode() if isinstance(content, str) else content
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(raw)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise RunError(f"can't write {text(path)}: {text(error.strerror)}", "give --out a folder with space") from None
 
 
 def save_evidence(evidence: Evidence, folder: str | Path) -> Path:

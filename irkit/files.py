@@ -1,12 +1,18 @@
-"""Where the notebooks and runbooks are: in the wheel beside the code, in a checkout at its top."""
+"""Files that are written whole or not at all; and where the notebooks and runbooks are.
+
+Those are in the wheel beside the code, in a checkout at its top.
+"""
 
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
 
-from irkit.errors import InputError
+from irkit.errors import InputError, RunError
+from irkit.render import text
 
-__all__ = ["workbench_file", "workbench_folder"]
+__all__ = ["workbench_file", "workbench_folder", "write_atomically", "write_whole"]
 
 _PACKAGE = Path(__file__).parent
 
@@ -37,3 +43,37 @@ def workbench_file(name: str) -> Path:
         there = ", ".join(sorted(p.name for p in path.parent.glob("[!.]*")))
         raise InputError(f"irkit has no file {name}", f"there are: {there}" if there else "")
     return path
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Writes a file whole or not at all, as `write_whole`.
+
+    Raises:
+        RunError: The disk is full, or the folder can't be written.
+    """
+    try:
+        write_whole(path, content.encode() if isinstance(content, str) else content)
+    except OSError as error:
+        raise RunError(f"can't write {text(path)}: {text(error.strerror)}", "give --out a folder with space") from None
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes a file beside its place and renames it: a reader never sees half of it, a full disk leaves the old one.
+
+    A process that is killed in between leaves a file whose name begins with `.new-`.
+
+    Raises:
+        OSError: The disk is full, or the folder can't be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from irkit import render
-from irkit.archive import write_atomically
 from irkit.classify import classify
 from irkit.errors import InputError, IrkitError, RunError
-from irkit.files import workbench_file
+from irkit.files import workbench_file, write_atomically
 from irkit.gather import gather
 from irkit.health import Check, HostHealth, document, examine, textfile, worst
 from irkit.incident import Incident, load_incident

@@ -14,7 +14,6 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +25,7 @@ from irkit.certificate import Certificate, Pin
 from irkit.chain import Chain
 from irkit.chainfile import chain_from_value, chain_to_value
 from irkit.errors import InputError, RunError
+from irkit.files import write_whole
 
 __all__ = ["History", "PastCapture", "Sighting", "add_capture", "load_history", "read_history", "timeline"]
 
@@ -115,30 +115,15 @@ def add_capture(
         for certificate in chain:
             kept = place / "certificates" / f"{certificate.sha256}.der"
             if not kept.is_file() or kept.read_bytes() != certificate.der:
-                _write(kept, certificate.der)
+                write_whole(kept, certificate.der)
         written = place / "captures" / _slug(name, number) / f"{when:%Y%m%dT%H%M%S}Z-{short}.json"
-        _write(written, data)
+        write_whole(written, data)
     except OSError as error:
         raise RunError(
             f"can't write the history {render.text(folder, 200)}: {error.strerror or error}",
             "check the folder's rights and the space left; what was there before is unharmed",
         ) from None
     return written
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Writes a file so that it is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _slug(host: str, port: int) -> str:

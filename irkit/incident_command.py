@@ -82,7 +82,7 @@ def alert_notes(alerts: tuple[Alert, ...]) -> list[str]:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from irkit.archive import write_atomically
+    from irkit.files import write_atomically
     from irkit.incidentfile import incident_toml
 
     incident, alerts = alert_incident(arguments, arguments.base)

@@ -62,8 +62,8 @@ def saved(incident: Incident, deadline: float) -> tuple[bytes, str]:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from irkit.archive import write_atomically
     from irkit.errors import InputError
+    from irkit.files import write_atomically
     from irkit.incident import load_incident
 
     incident = load_incident(arguments.incident)

@@ -15,10 +15,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from irkit.archive import load_evidence, save_evidence, write_atomically
+from irkit.archive import load_evidence, save_evidence
 from irkit.errors import InputError, IrkitError, RunError
 from irkit.evidence import Evidence
-from irkit.files import workbench_file
+from irkit.files import workbench_file, write_atomically
 from irkit.gather import STAGES, begin
 from irkit.incident import Incident
 from irkit.incidentfile import incident_toml, with_absolute_paths

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from incidents import World, interception
 
-from irkit.archive import load_evidence, save_evidence, write_atomically
+from irkit.archive import load_evidence, save_evidence
 from irkit.certificate import Certificate
 from irkit.chain import Attempt, Chain, Obtained
 from irkit.classify import classify
 from irkit.drill import prepare
 from irkit.errors import InputError, RunError
 from irkit.evidence import Capture, Evidence
+from irkit.files import write_atomically
 from irkit.gather import begin, gather
 from irkit.missing import Missing
 
