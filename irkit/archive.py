@@ -28,7 +28,7 @@ from irkit.evidence import Capture, Evidence, Observed
 from irkit.files import write_atomically
 from irkit.incident import Incident
 from irkit.missing import Missing
-from irkit.pins import load_inventory_bytes, load_release_bytes
+from irkit.pins import Release, load_inventory_bytes, load_release_bytes
 from irkit.render import text
 from irkit.reports import Reports, read_reports
 from irkit.trust import TrustStore
@@ -60,19 +60,8 @@ def save_evidence(evidence: Evidence, folder: str | Path) -> Path:
         suffix = PurePosixPath(release.source).suffix
         name = f"releases/{number:03d}{suffix if suffix.isascii() and suffix[1:].isalnum() else ''}"
         write_atomically(folder / name, release.raw)
-        releases.append(
-            {
-                "file": name,
-                "source": release.source,
-                "format": release.format,
-                "platform": release.platform,
-                "app": release.app,
-                "version": release.version,
-                "library": release.library,
-                "released": _time(release.released),
-                "share": release.share,
-            }
-        )
+        said = {key: getattr(release, key) for key in ("source", "format", "platform", "app", "version", "library")}
+        releases.append(said | {"file": name, "released": _time(release.released), "share": release.share})
     if evidence.inventory is not None:
         write_atomically(folder / "keys.toml", evidence.inventory.raw)
     if evidence.failures is not None:
@@ -229,16 +218,9 @@ def _reports(folder: Path, items: list[dict[str, str]] | None) -> Reports | None
     return read_reports((item["name"], _inside(folder, item["file"]).read_bytes()) for item in items)
 
 
-def _release(folder: Path, item: dict[str, Any]) -> Any:
-    release = load_release_bytes(
-        _inside(folder, item["file"]).read_bytes(),
-        name=item["source"],
-        format=item["format"],
-        platform=item["platform"],
-        app=item["app"],
-        version=item["version"],
-        library=item["library"],
-        released=_parse(item["released"]),
-        share=item["share"],
-    )
-    return replace(release, source=item["source"])
+def _release(folder: Path, item: dict[str, Any]) -> Release:
+    return load_release_bytes(
+        _inside(folder, item["file"]).read_bytes(), name=item["source"], format=item["format"],
+        platform=item["platform"], app=item["app"], version=item["version"], library=item["library"],
+        released=_parse(item["released"]), share=item["share"],
+    )  # fmt: skip

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from irkit.errors import InputError
 from irkit.pins.android import ROOT, read_android
@@ -22,7 +22,7 @@ from irkit.pins.release import PLATFORMS, Platform, Release
 from irkit.pins.report import read_inventory, read_report
 from irkit.render import text
 
-__all__ = ["FORMATS", "load_release", "load_release_bytes"]
+__all__ = ["FORMATS", "About", "load_release", "load_release_bytes"]
 
 SIZE = 16 << 20  # bytes of a configuration or a source file
 
@@ -57,26 +57,30 @@ FORMATS: dict[str, _Format] = {
 }
 
 
-def load_release(
-    path: str | Path,
-    *,
-    platform: str | None = None,
-    app: str = "",
-    version: str = "",
-    library: str = "",
-    released: datetime | None = None,
-    share: float | None = None,
-) -> Release:
+class About(TypedDict, total=False):
+    """What the incident file says of a release and its pin file does not.
+
+    Attributes:
+        app, version: What the release is called; default: what the file says, as an APK does.
+        library: What decides, where the platform's rules depend on it, as "okhttp 4.12.0".
+        released: When it reached its first users, aware.
+        share: Its share of validations, 0 to 1.
+    """
+
+    app: str
+    version: str
+    library: str
+    released: datetime | None
+    share: float | None
+
+
+def load_release(path: str | Path, *, platform: str | None = None, **about: Unpack[About]) -> Release:
     """Reads the pins that a release ships, from the file that a responder has at hand.
 
     Args:
         path: The file; its format is recognised by its content.
         platform: Whose rules to read it by, one of `PLATFORMS`; the format's own when left out.
-        app: As the incident file names it; likewise the following.
-        version: Of the app.
-        library: What decides, where the platform's rules depend on it, as "okhttp 4.12.0".
-        released: When it reached its first users, aware.
-        share: Its share of validations, 0 to 1.
+        about: `app`, `version`, `library`, `released`, `share`: see `About`.
 
     Returns:
         The release; what is malformed in the file is a finding, not an error.
@@ -90,17 +94,8 @@ def load_release(
             raw = unpack_file(Path(path)) if is_package(head) else head + file.read(SIZE)
     except OSError as error:
         raise InputError(f"can't read {text(path)}: {text(error.strerror)}", "name a file with pins") from None
-    return load_release_bytes(
-        join_pins_file(raw, Path(path)),
-        name=str(path),
-        format="unpacked" if is_package(head) else None,
-        platform=platform,
-        app=app,
-        version=version,
-        library=library,
-        released=released,
-        share=share,
-    )
+    form = "unpacked" if is_package(head) else None
+    return load_release_bytes(join_pins_file(raw, Path(path)), name=str(path), format=form, platform=platform, **about)
 
 
 def load_release_bytes(
@@ -109,11 +104,7 @@ def load_release_bytes(
     name: str,
     format: str | None = None,  # noqa: A002 - the field of Release that it comes from
     platform: str | None = None,
-    app: str = "",
-    version: str = "",
-    library: str = "",
-    released: datetime | None = None,
-    share: float | None = None,
+    **about: Unpack[About],
 ) -> Release:
     """Reads the bytes of such a file; `Release.raw` with `Release.format` and its platform give the same release again.
 
@@ -121,12 +112,8 @@ def load_release_bytes(
         raw: The bytes.
         name: What to call them in messages; becomes `Release.source`.
         format: The reader, as `Release.format` names it; recognised by the content when left out.
-        platform: As for `load_release`, and likewise the following.
-        app: See there.
-        version: See there.
-        library: See there.
-        released: See there.
-        share: See there.
+        platform: As for `load_release`.
+        about: As for `load_release`.
 
     Raises:
         InputError: As `load_release`.
@@ -145,17 +132,9 @@ def load_release_bytes(
             "leave the platform out, or give one of " + ", ".join(reader.platforms),
         )
     release = reader.read(raw, platform or (None if reader.choose else reader.platforms[0]), name)
-    return replace(
-        release,
-        app=app or release.app,
-        version=version or release.version,
-        library=library,
-        released=released,
-        share=share,
-        source=name,
-        format="unpacked" if chosen == "package" else chosen,
-        raw=release.raw or raw,
-    )
+    known: Any = about | {"app": about.get("app") or release.app, "version": about.get("version") or release.version}
+    kept = "unpacked" if chosen == "package" else chosen
+    return replace(release, **known, source=name, format=kept, raw=release.raw or raw)
 
 
 # What only one format holds, the more telling first. Looked for in the whole file.
