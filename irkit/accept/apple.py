@@ -17,8 +17,8 @@ from irkit.accept.value import Acceptance, Path, Question, find, judge_pins, let
 from irkit.certificate import Certificate
 from irkit.pins.cover import rules_for
 from irkit.pins.release import ConfiguredPin, HostRule, Release
-from irkit.pins.suffix import doubtful_suffix, is_suffix, no_registry
-from irkit.pins.trustkit import orphans
+from irkit.pins.suffix import doubtful_suffix
+from irkit.pins.trustkit import refusals
 from irkit.render import text
 
 __all__ = ["ios", "trustkit_ios"]
@@ -69,9 +69,9 @@ def _both(path: Path, lists: AbstractSet[str], entries: Sequence[ConfiguredPin],
 
 def trustkit_ios(question: Question) -> Acceptance:
     """TrustKit: any certificate of the evaluated chain, from the root down; a key of a kind it doesn't know blocks."""
-    if refused := refused_pin(question) or _refused_domain(question.release.rules):
-        return no("config-rejected", f"TrustKit throws when the app starts: {refused}")
     rules, host = question.release.rules, question.host
+    if refused := refused_pin(question) or next((says for _, says in refusals(rules)), ""):
+        return no("config-rejected", f"TrustKit throws when the app starts: {refused}")
     rule = next(iter(rules_for(question.release, host)), None)
     verification = question.verify()
     if rule is None:
@@ -91,22 +91,6 @@ def trustkit_ios(question: Question) -> Acceptance:
     if judged.answer in ("no", "unknown") and not rule.enforce and judged.certificate is None:
         return judged.instead("unpinned", "not-enforced", "TSKEnforcePinning is NO: a mismatch is only reported")
     return judged
-
-
-def _refused_domain(rules: Sequence[HostRule]) -> str:
-    """What `parse_configuration.m` refuses, of a release that was made by hand too."""
-    if orphan := next(orphans(rules), None):
-        return f"{text(orphan.pattern, 80)} is excluded from a parent's policy that is not there"
-    for rule in rules:
-        name = text(rule.pattern, 80)
-        if rule.pattern != "*" and (problem := no_registry(rule.pattern)):
-            return f"{name} {problem}"
-        if rule.pattern != "*" and rule.subdomains and is_suffix(rule.pattern):
-            return f"{name} is a public suffix, whose subdomains can't be pinned"
-        wanted = 0 if rule.excluded else 2 if rule.enforce else 1
-        if len({entry.pin for entry in rule.pins}) < wanted and not any(entry.unread for entry in rule.pins):
-            return f"{name} has fewer than {wanted} distinct pins"
-    return ""
 
 
 def _not_followed(release: Release, rules: Sequence[HostRule]) -> str:

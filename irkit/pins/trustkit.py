@@ -10,14 +10,14 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from irkit.pins.grammar import text_of
+from irkit.pins.grammar import literal, text_of
 from irkit.pins.notes import Notes
 from irkit.pins.release import ConfiguredPin, HostRule
 from irkit.pins.source import Unknown
 from irkit.pins.suffix import doubtful_suffix, is_suffix, no_registry
 from irkit.render import text
 
-__all__ = ["EXCLUDE", "orphans", "trustkit_rules"]
+__all__ = ["EXCLUDE", "refusals", "trustkit_rules"]
 
 # The constant's value lacks its T in TrustKit's own source; the plist key that works is the misspelt one.
 EXCLUDE = "kSKExcludeSubdomainFromParentPolicy"
@@ -30,18 +30,35 @@ _KEYS = (
 def trustkit_rules(configuration: Any, notes: Notes) -> list[HostRule]:
     """The rules of a TSKConfiguration dictionary; what TrustKit refuses goes into the notes."""
     rules = list(_rules(configuration, notes))
-    hidden = len(rules) < len(_domains(configuration)) or any(rule.pattern == "*" for rule in rules)
-    for orphan in orphans(rules) if not hidden else ():
-        notes.refuse(f"{text(orphan.pattern, 80)} is excluded from a parent's policy that is not there", orphan.where)
+    for rule, problem in refusals(rules, whole=len(rules) == len(_domains(configuration))):
+        notes.refuse(problem, rule.where)
+    for rule in rules:
+        if rule.subdomains and not rule.excluded and doubtful_suffix(rule.pattern):
+            says = f"{text(rule.pattern, 80)} looks like a public suffix, whose subdomains TrustKit refuses to pin"
+            notes.add("public-suffix", "warning", says, rule.where)
     return rules
 
 
-def orphans(rules: Sequence[HostRule]) -> Iterator[HostRule]:
-    """Rules that exclude a subdomain where no domain above it is pinned with its subdomains, which TrustKit refuses."""
+def refusals(rules: Sequence[HostRule], *, whole: bool = True) -> Iterator[tuple[HostRule, str]]:
+    """What `parse_configuration.m` refuses of some rules, and why.
+
+    Args:
+        rules: `*` is a host that a source does not say.
+        whole: Whether these are all rules of the configuration.
+    """
+    whole = whole and not any(rule.pattern == "*" for rule in rules)
     for rule in rules:
+        name, subdomains = text(rule.pattern, 80), rule.subdomains and not rule.excluded
+        if rule.pattern != "*" and (problem := no_registry(rule.pattern)):
+            yield rule, f"{name} {problem}"
+        if rule.pattern != "*" and subdomains and is_suffix(rule.pattern):
+            yield rule, f"{name} is a public suffix, whose subdomains can't be pinned"
+        distinct, wanted = {entry.pin for entry in rule.pins}, 2 if rule.enforce else 1
+        if not rule.excluded and len(distinct) < wanted and None not in distinct:
+            yield rule, f"TrustKit wants {wanted} different pins for {name}, there are {len(distinct)}"
         above = (other for other in rules if other is not rule and other.subdomains)
-        if rule.excluded and not any(rule.pattern.endswith("." + other.pattern) for other in above):
-            yield rule
+        if rule.excluded and whole and not any(rule.pattern.endswith("." + other.pattern) for other in above):
+            yield rule, f"{name} is excluded from a parent's policy that is not there"
 
 
 def _domains(configuration: Any) -> dict[Any, Any]:
@@ -83,9 +100,7 @@ def _rule(host: str, policy: dict[Any, Any], where: str, notes: Notes) -> HostRu
             notes.add("unknown-key", "error", says, where)
         elif key not in _KEYS:
             notes.ignored(f"the key {text(key, 60)} is ignored", str(key), _KEYS, where)
-    unnamed = host == "*" and any(finding.id == "unknown-host" for finding in notes.findings)
-    if not unnamed and (problem := no_registry(host)):
-        notes.refuse(f"{text(host, 80)} {problem}", where)
+    unnamed = any(finding.id == "unknown-host" for finding in notes.findings)
     if "TSKPublicKeyAlgorithms" in policy:
         says = "TSKPublicKeyAlgorithms counts in TrustKit 1 only; later ones know every kind of key by themselves"
         notes.add("key-kinds", "info", says, where)
@@ -94,8 +109,6 @@ def _rule(host: str, policy: dict[Any, Any], where: str, notes: Notes) -> HostRu
         others = ", ".join(text(key, 60) for key in list(policy)[:6] if key != EXCLUDE)
         notes.refuse(f"{text(host, 80)} is excluded and has other keys too: {others}", where)
     subdomains = _flag(policy, "TSKIncludeSubdomains", False, where, notes)
-    if subdomains and not unnamed and not excluded:
-        _suffix(host, where, notes)
     enforce = _flag(policy, "TSKEnforcePinning", True, where, notes)
     hashes = policy.get("TSKPublicKeyHashes", [])
     pins: tuple[ConfiguredPin, ...] = ()
@@ -105,12 +118,8 @@ def _rule(host: str, policy: dict[Any, Any], where: str, notes: Notes) -> HostRu
         notes.refuse(f"TSKPublicKeyHashes is {text_of(hashes)}, not an array", where)
     else:
         pins = tuple(_pin(value, f"{where}, TSKPublicKeyHashes[{i}]", notes) for i, value in enumerate(hashes))
-    distinct = {pin.pin for pin in pins if pin.pin is not None}
-    needed = 2 if enforce else 1
-    if not excluded and len(distinct) < needed and all(pin.pin is not None for pin in pins):
-        notes.refuse(f"TrustKit wants {needed} different pins, there are {len(distinct)}", where)
     return HostRule(
-        host,
+        host if unnamed else literal(host),
         subdomains,
         pins,
         frozenset({"any"}) if pins else frozenset(),
@@ -119,14 +128,6 @@ def _rule(host: str, policy: dict[Any, Any], where: str, notes: Notes) -> HostRu
         excluded,
         where=where,
     )
-
-
-def _suffix(host: str, where: str, notes: Notes) -> None:
-    if is_suffix(host):
-        notes.refuse(f"{text(host, 80)} is a public suffix, whose subdomains can't be pinned", where)
-    elif doubtful_suffix(host):
-        says = f"{text(host, 80)} looks like a public suffix, whose subdomains TrustKit refuses to pin"
-        notes.add("public-suffix", "warning", says, where)
 
 
 def _pin(value: Any, where: str, notes: Notes) -> ConfiguredPin:
