@@ -31,6 +31,7 @@ from irkit.missing import Missing
 from irkit.pins import Release, load_inventory_bytes, load_release_bytes
 from irkit.render import text
 from irkit.reports import Reports, read_reports
+from irkit.runbook import RunbookSection
 from irkit.trust import TrustStore
 
 __all__ = ["SCHEMA", "load_evidence", "save_evidence"]
@@ -91,6 +92,7 @@ def save_evidence(evidence: Evidence, folder: str | Path) -> Path:
         "trust": None if evidence.trust is None else evidence.trust.name,
         "missing": _converter.unstructure(evidence.missing),
         "changes": _converter.unstructure(evidence.changes),
+        "runbooks": _converter.unstructure(evidence.runbooks),
         "gathered": sorted(evidence.gathered),
     }
     # Last, so that a folder with an evidence.json has everything that it names.
@@ -187,6 +189,7 @@ def _evidence(folder: Path, document: dict[str, Any]) -> Evidence:
         failures=failures,
         missing=_converter.structure(document["missing"], tuple[Missing, ...]),
         changes=_converter.structure(document.get("changes", []), tuple[ServerChange, ...]),
+        runbooks=_converter.structure(document.get("runbooks", []), tuple[RunbookSection, ...]),
         gathered=frozenset(document["gathered"]),
     )
 

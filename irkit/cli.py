@@ -8,10 +8,16 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from irkit import __version__
 from irkit.errors import InputError, IrkitError
 from irkit.render import text
+
+if TYPE_CHECKING:
+    from irkit.incident import Incident
 
 __all__ = ["main", "parser"]
 
@@ -80,6 +86,9 @@ def _triage(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     command.add_argument("--out", default="runs", metavar="DIR", help="where the run's folder goes (default: runs)")
     command.add_argument("--replay", default="", metavar="RUN", help="judge a run's evidence again, with no network")
     command.add_argument("--deadline", type=float, default=60.0, metavar="SECONDS", help="for all (default: 60)")
+    command.add_argument(
+        "--runbooks", default="", metavar="DIR", help="your own runbooks, before those that ship with irkit"
+    )
     command.add_argument("--json", action="store_true", help="print result.json instead of the summary")
     command.add_argument(
         "--fresh", action="store_true", help="gather all again, also what a run that broke off minutes ago has"
@@ -101,10 +110,13 @@ def _run_triage(arguments: argparse.Namespace) -> int:
     from irkit.incident_command import alert_incident, alert_notes
     from irkit.run import triage
 
-    incident, notes = arguments.incident, []
+    incident: Incident | str = arguments.incident
+    notes = list[str]()
     if arguments.alert:
         incident, alerts = alert_incident(arguments, arguments.incident)
         notes = ["From the alert:", *alert_notes(alerts)]
+    if arguments.runbooks:
+        incident = _with_runbooks(incident, arguments.runbooks)
     outcome = triage(
         incident, out=arguments.out, replay=arguments.replay, deadline=arguments.deadline, notes=notes,
         resume=not arguments.fresh,
@@ -117,6 +129,22 @@ def _run_triage(arguments: argparse.Namespace) -> int:
     if outcome.error is not None:
         _complain(outcome.error)
     return outcome.exit_code
+
+
+def _with_runbooks(incident: Incident | str, folder: str) -> Incident:
+    """The incident with a team's own runbooks.
+
+    Raises:
+        InputError: It is a replay, which shows what the saved run's runbooks say; or there is no runbook there.
+    """
+    from irkit.incident import load_incident
+    from irkit.runbook import load_runbooks
+
+    if not incident:
+        raise InputError("a replay shows the runbooks that its run had", "leave out --runbooks or --replay")
+    load_runbooks(folder)
+    known = load_incident(incident) if isinstance(incident, str) else incident
+    return replace(known, runbooks=str(Path(folder).absolute()))
 
 
 def _complain(error: IrkitError) -> None:

@@ -12,6 +12,7 @@ from irkit.incident import Incident
 from irkit.missing import Missing
 from irkit.pins import Inventory, Release
 from irkit.reports import Reports
+from irkit.runbook import RunbookSection
 from irkit.trust import TrustStore
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class Evidence:
         inventory: The owner's keys; None when the incident file names none.
         trust: The roots that paths are built to.
         failures: Counts by cohort; None when there are none (then `missing` says why).
+        runbooks: What the team's own runbooks say of causes; it comes before what ships with irkit.
         changes: What changed on the server's side, as metrics and the incident file date it, in order of time.
         missing: What could not be had.
         gathered: The stages done: `failures`, `chains`, `pins`. A stage that is done is not done again.
@@ -88,6 +90,7 @@ class Evidence:
     failures: Failures | None = None
     missing: tuple[Missing, ...] = ()
     changes: tuple[ServerChange, ...] = ()
+    runbooks: tuple[RunbookSection, ...] = ()
     gathered: frozenset[str] = frozenset()
 
 

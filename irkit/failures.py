@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["ROLES", "Failures", "Labels", "count", "nearest", "wilson"]
 
 ROLES = ("version", "platform", "region", "network")
-SUCCESS = ("success",)
+SUCCESS = ("success", "unpinned")  # as irkit.pinned_session counts; every other result is a failure
 _SOUNDS_GOOD = {"ok", "pass", "passed", "valid", "true", "match", "matched", "succeeded", "none"}
 
 

@@ -22,6 +22,7 @@ from irkit.missing import Missing
 from irkit.pins import Inventory, Release, load_inventory, load_release
 from irkit.render import text
 from irkit.reports import Reports, load_reports
+from irkit.runbook import RunbookSection, load_runbooks
 from irkit.trust import TrustStore, load_trust, mozilla
 from irkit.truststore import joined
 
@@ -296,7 +297,7 @@ def _observed(incident: Incident, source: ObservedSource) -> Observed:
 
 
 def gather_pins(evidence: Evidence, *, again: bool = False, progress: Progress | None = None) -> Evidence:
-    """Adds the releases with their pins, the owner's inventory of keys, and the roots to trust.
+    """Adds the releases with their pins, the owner's inventory of keys, the roots to trust, and the team's runbooks.
 
     Args:
         evidence: What there is so far.
@@ -323,8 +324,14 @@ def gather_pins(evidence: Evidence, *, again: bool = False, progress: Progress |
         missing.append(
             Missing("inventory", "the incident file names no inventory of keys", "list your keys in a keys.toml")
         )
+    runbooks: tuple[RunbookSection, ...] = ()
+    if incident.runbooks:
+        with _missing_instead(missing, "runbooks"):
+            runbooks, wrong = load_runbooks(incident.path(incident.runbooks))
+            missing += wrong
     done = replace(evidence, releases=tuple(releases), inventory=inventory, trust=_trust(incident, missing))
-    return _done(done, "pins", ("release", "inventory", "trust"), missing, timer)
+    done = replace(done, runbooks=runbooks)
+    return _done(done, "pins", ("release", "inventory", "trust", "runbook"), missing, timer)
 
 
 def _release(incident: Incident, source: ReleaseSource) -> Release:

@@ -64,7 +64,7 @@ class MetricsSource:
     metric: str = "cert_pin_validation_total"
     labels: Mapping[str, str] = field(default_factory=dict)
     matchers: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
-    success: tuple[str, ...] = ("success",)
+    success: tuple[str, ...] = ("success", "unpinned")
     kind: Literal["", "counter", "gauge", "rate"] = ""
     token_env: str = ""
     token_file: str = ""
@@ -147,6 +147,7 @@ class Incident:
     Attributes:
         id: Names the incident and its folder; the host and the start when the file gives none.
         start, end: The window looked at, aware UTC.
+        runbooks: A folder with the team's own runbooks; empty for those that ship with irkit alone.
         folder: What relative paths are relative to.
     """
 
@@ -164,6 +165,7 @@ class Incident:
     history: str = "captures"
     reports: tuple[str, ...] = ()
     roots: tuple[str, ...] = ("mozilla",)
+    runbooks: str = ""
     folder: Path = Path()
 
     def path(self, name: str) -> Path:
@@ -228,6 +230,7 @@ _TABLES: dict[str, Table] = {
     "history": Table({"folder": TEXT}),
     "reports": Table({"files": texts}),
     "trust": Table({"roots": texts}),
+    "runbooks": Table({"folder": TEXT}),
 }  # fmt: skip
 
 
@@ -271,6 +274,7 @@ def parse_incident(
         history=found["history"].get("folder", "captures"),
         reports=found["reports"].get("files", ()),
         roots=found["trust"].get("roots", ("mozilla",)),
+        runbooks=found["runbooks"].get("folder", ""),
         folder=folder,
     )
 

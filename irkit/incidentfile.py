@@ -37,6 +37,7 @@ def incident_toml(incident: Incident, comments: Iterable[str] = ()) -> str:
         ("capture", incident.vantages),
         ("observed", incident.observed),
         ("release", incident.releases),
+        ("annotation", incident.annotations),
     ):
         written = [_changed(item) for item in items]
         if head == "capture" and written == [{}]:
@@ -47,6 +48,7 @@ def incident_toml(incident: Incident, comments: Iterable[str] = ()) -> str:
         ("history", {"folder": incident.history}),
         ("reports", {"files": incident.reports}),
         ("trust", {"roots": incident.roots}),
+        ("runbooks", {"folder": incident.runbooks}),
     ):
         if any(item.values()):
             parts.append(_table(f"[{head}]", item))
@@ -69,6 +71,7 @@ def with_absolute_paths(incident: Incident) -> Incident:
         inventory=_absolute(incident, incident.inventory) if incident.inventory else "",
         history=_absolute(incident, incident.history),
         reports=tuple(_absolute(incident, name) for name in incident.reports),
+        runbooks=_absolute(incident, incident.runbooks) if incident.runbooks else "",
         roots=tuple(name if name == "mozilla" else _absolute(incident, name) for name in incident.roots),
         folder=Path(),
     )

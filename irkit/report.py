@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from irkit.errors import InputError
 from irkit.evidence import Evidence
 from irkit.exhibits import captures, comparison, missing, picture_of, scope
 from irkit.remedy import Action, Remediation
@@ -112,7 +111,6 @@ def _speaks(finding: Finding) -> str:
 
 def remedy(evidence: Evidence, verdict: Verdict, remediation: Remediation) -> Markup:
     """What to do, in order, with what each action restores; in a MITM what not to do comes first."""
-    del evidence  # every section is called alike
     do_not = _do_not(verdict, remediation)
     parts = [_action(i, action) for i, action in enumerate(remediation.actions, 1)]
     if parts:
@@ -125,19 +123,15 @@ def remedy(evidence: Evidence, verdict: Verdict, remediation: Remediation) -> Ma
     if not parts:
         parts = [paragraph("Nothing is to be done." if verdict.verdict == "none" else "No action could be worked out.")]
     ordered = [do_not, *parts] if _careful(verdict) else [*parts, do_not]
-    return fragment(*ordered, _runbook(verdict))
+    return fragment(*ordered, _runbook(evidence, verdict))
 
 
-def _runbook(verdict: Verdict) -> Markup:
+def _runbook(evidence: Evidence, verdict: Verdict) -> Markup:
     """What the runbook says of the cause."""
-    try:
-        found = runbook_section(verdict.cause)
-    except InputError:  # this installation has no runbooks
-        found = None
+    found = runbook_section(verdict.cause, evidence.runbooks)
     if found is None:
         return Markup()
-    said = definitions((lead, html(words.replace("`", ""), 3000)) for lead, words in found.parts)
-    return details(f"The runbook on {found.cause}: {found.title}", said)
+    return details(f"The runbook on {found.cause}: {found.title}", found.shown())
 
 
 def _careful(verdict: Verdict) -> bool:

@@ -1,62 +1,113 @@
-"""Reads the runbooks: Markdown with front matter, and a section for each cause.
+"""Reads the runbooks: Markdown with front matter, and a section for each cause and each check.
 
-A heading whose code span is a cause, as in "### `leaf-key-rotated`: the server got a new leaf key", begins that cause's
-section. Other headings belong to the reader.
+A heading with a code span, as in "### `leaf-key-rotated`: the server got a new leaf key", begins the section of that
+cause or check id; several ids with commas between share one. Other headings belong to the reader. A paragraph that
+begins with "**Impact.**" begins the part of that name. A team's own sections come before those that ship with irkit.
 """
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from irkit import render
 from irkit.errors import InputError
-from irkit.files import workbench_file
+from irkit.files import workbench_folder
+from irkit.missing import Missing
+from irkit.render import Markup
 
-__all__ = ["Runbook", "RunbookSection", "load_runbook", "section"]
+__all__ = ["PARTS", "Part", "Runbook", "RunbookSection", "load_runbook", "load_runbooks", "section"]
+
+PARTS = ("Meaning", "Impact", "Diagnosis", "Mitigation", "Prevention")  # what a section has to have
+SIZE = 2**20  # bytes of a file; more is no runbook
+SHOWN = 6000  # characters of a section in a report
 
 _HEADING = re.compile(r"(#{1,6}) +(.*?) *#* *")
-_CAUSE = re.compile(r"`([^`]+)`:? *(.*)")
-_LEAD = re.compile(r"\*\*(.+?)\.?\*\* *(.*)", re.DOTALL)
+_IDS = re.compile(r"(`[^`]+`(?:, *`[^`]+`)*):? *(.*)")
+_LEAD = re.compile(r"\*\*([^*]+?)\.?\*\* *(.*)")
+_ITEM = re.compile(r"(?:[-*]|\d+[.)]) +(.*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a section, such as its Mitigation; what stands before the first has no name.
+
+    Attributes:
+        blocks: In order: a paragraph or an item of a list on one line, or lines of code.
+    """
+
+    lead: str
+    blocks: tuple[tuple[Literal["text", "item", "code"], str], ...]
+
+    @property
+    def text(self) -> str:
+        """All of it on one line."""
+        return " ".join(" ".join(words.split()) for _, words in self.blocks)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class RunbookSection:
-    """What the runbook says of one cause.
+    """What a runbook says of one cause or check.
 
     Attributes:
         cause: The slug in its heading.
         title: The rest of the heading.
-        text: Markdown, without the heading.
+        body: Markdown, without the heading.
+        source: The file's name.
         line: Where the heading stands in the file, from 1.
     """
 
     cause: str
     title: str
-    text: str
-    line: int
+    body: str
+    source: str = ""
+    line: int = 0
 
     @property
-    def parts(self) -> tuple[tuple[str, str], ...]:
-        """Its paragraphs as (lead, text) on one line each: ("Do not", "Bring back a key that …"). No lead: empty."""
-        found = []
-        for paragraph in re.split(r"\n\s*\n", self.text):
-            match = _LEAD.fullmatch(paragraph.strip())
-            lead, body = (match[1], match[2]) if match else ("", paragraph)
-            found.append((lead, " ".join(body.split())))
-        return tuple(part for part in found if any(part))
+    def parts(self) -> tuple[Part, ...]:
+        """What stands under each bold lead, in order."""
+        found: list[tuple[str, list[tuple[Literal["text", "item", "code"], str]]]] = [("", [])]
+        for kind, words in _blocks(self.body):
+            if kind == "text" and (match := _LEAD.fullmatch(words)):
+                found.append((match[1], [("text", match[2])] if match[2] else []))
+            else:
+                found[-1][1].append((kind, words))
+        return tuple(Part(lead, tuple(blocks)) for lead, blocks in found if lead or blocks)
+
+    def shown(self, limit: int = SHOWN) -> Markup:
+        """The section as HTML; one that is longer than `limit` characters is cut between two blocks, and says so."""
+        left, pairs = limit, []
+        for part in self.parts:
+            made = list[Markup]()
+            for kind, words in part.blocks:
+                left -= len(words)
+                if left < 0:
+                    where = f"{self.source}, line {self.line}" if self.source else "the runbook"
+                    made.append(render.paragraph(f"Cut here: the rest is in {where}."))
+                    break
+                said = words if kind == "code" else words.replace("`", "")
+                made.append(
+                    render.code(said) if kind == "code" else render.bullets([render.html(said, limit)])
+                    if kind == "item" else render.paragraph(render.html(said, limit))
+                )  # fmt: skip
+            pairs.append((part.lead, render.fragment(*made)))
+            if left < 0:
+                break
+        return render.definitions(pairs)
 
     def __repr__(self) -> str:
         lines = [f"{self.cause}: {self.title}"]
-        lines += [f"  {lead}: {body}" if lead else f"  {body}" for lead, body in self.parts]
+        lines += [f"  {part.lead}: {part.text}" if part.lead else f"  {part.text}" for part in self.parts]
         return "\n".join(render.text(line, 2000) for line in lines)
 
     def _repr_html_(self) -> str:
-        rows = [(lead, render.html(body, 2000)) for lead, body in self.parts]
-        return render.table(("", "the runbook says"), rows, f"{self.cause}: {self.title}")
+        return render.cell(render.fragment(render.heading(f"{self.cause}: {self.title}"), self.shown()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +118,7 @@ class Runbook:
         alert: The Prometheus alert it belongs to.
         owner: Who keeps it right.
         reviewed: When it was last gone through.
-        sections: Its causes, in order.
+        sections: One for each id, in order; ids that share a section have one each.
         source: The file.
     """
 
@@ -78,7 +129,7 @@ class Runbook:
     source: str = ""
 
     def section(self, cause: str) -> RunbookSection | None:
-        """The section on a cause; None if it has none."""
+        """The section on a cause or check id; None if it has none."""
         return next((found for found in self.sections if found.cause == cause), None)
 
 
@@ -90,6 +141,8 @@ def load_runbook(path: str | Path) -> Runbook:
     """
     path = Path(path)
     try:
+        if path.stat().st_size > SIZE:
+            raise InputError(f"{render.text(path)} is too long for a runbook", f"keep it under {SIZE:,} bytes")
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"can't read {render.text(path)}: {render.text(error, 120)}", "give a Markdown file") from None
@@ -100,7 +153,7 @@ def load_runbook(path: str | Path) -> Runbook:
         raise InputError(
             f"{render.text(path)}: reviewed is {render.text(front['reviewed'], 40)}", "write it as 2026-11-23"
         ) from None
-    return Runbook(front["alert"], front["owner"], reviewed, _sections(lines, begin), str(path))
+    return Runbook(front["alert"], front["owner"], reviewed, tuple(_sections(lines, begin, path.name)), str(path))
 
 
 def _front_matter(lines: list[str], path: Path) -> tuple[dict[str, str], int]:
@@ -117,32 +170,104 @@ def _front_matter(lines: list[str], path: Path) -> tuple[dict[str, str], int]:
     )
 
 
-def _sections(lines: list[str], begin: int) -> tuple[RunbookSection, ...]:
+def _sections(lines: list[str], begin: int, source: str) -> Iterator[RunbookSection]:
     headings = []
     fenced = False
     for index in range(begin, len(lines)):
         fenced ^= lines[index].startswith("```")
         if not fenced and (match := _HEADING.fullmatch(lines[index])):
             headings.append((index, len(match[1]), match[2]))
-    found = []
     for number, (index, level, title) in enumerate(headings):
-        if match := _CAUSE.fullmatch(title):
+        if match := _IDS.fullmatch(title):
             # Deeper headings belong to the section.
             end = next((after for after, other, _ in headings[number + 1 :] if other <= level), len(lines))
-            content = "\n".join(lines[index + 1 : end]).strip()
-            found.append(RunbookSection(match[1], match[2], content, index + 1))
-    return tuple(found)
+            body = "\n".join(lines[index + 1 : end]).strip()
+            for name in re.findall(r"`([^`]+)`", match[1]):
+                yield RunbookSection(name, match[2], body, source, index + 1)
+
+
+def _blocks(body: str) -> Iterator[tuple[Literal["text", "item", "code"], str]]:
+    """Paragraphs and items of lists, each on one line, and fenced or indented code as it stands."""
+    kind: Literal["text", "item", "code"] = "text"
+    lines: list[str] = []
+    fenced = False
+    for line in [*body.splitlines(), ""]:
+        item = None if fenced else _ITEM.fullmatch(line)
+        fence = line.startswith("```")
+        indented = not fenced and line.startswith("    ") and kind != "item" and (not lines or kind == "code")
+        ends = fence or (not fenced and (not line.strip() or item is not None or (kind == "code" and not indented)))
+        if ends and lines:
+            yield kind, "\n".join(lines) if kind == "code" else " ".join(lines)
+            lines = []
+        if fence:
+            fenced = not fenced
+            kind = "code" if fenced else "text"
+        elif fenced or indented:
+            kind = "code"
+            lines.append(line if fenced else line[4:])
+        elif line.strip():
+            if not lines:
+                kind = "item" if item else "text"
+            lines.append(item[1] if item else line.strip())
 
 
 @cache
-def _shipped() -> Runbook:
-    return load_runbook(workbench_file("runbooks/CertificatePinFailure.md"))
+def _shipped() -> dict[str, RunbookSection]:
+    found = (load_runbook(path) for path in sorted(workbench_folder("runbooks").glob("*.md")))
+    return {section.cause: section for runbook in found for section in runbook.sections}
 
 
-def section(cause: str) -> RunbookSection | None:
-    """What the runbook that ships with irkit says of a cause; None if nothing.
+def section(cause: str, own: tuple[RunbookSection, ...] = ()) -> RunbookSection | None:
+    """What the runbooks say of a cause or a check id; None if nothing.
+
+    Args:
+        cause: Its slug.
+        own: A team's sections, as `load_runbooks` gives them; they come before those that ship with irkit.
+    """
+    mine = next((found for found in own if found.cause == cause), None)
+    if mine is not None:
+        return mine
+    try:
+        return _shipped().get(cause)
+    except InputError:  # this installation has no runbooks
+        return None
+
+
+def load_runbooks(folder: str | Path) -> tuple[tuple[RunbookSection, ...], tuple[Missing, ...]]:
+    """Reads a team's own runbooks: every `.md` file of a folder.
+
+    Returns:
+        Their sections, and what is wrong: a file that can't be read, a heading that names no cause or check, a section
+        with nothing in it (which then is left out). The other sections count.
 
     Raises:
-        InputError: This installation has no runbooks.
+        InputError: There is no such folder, or no Markdown file in it.
     """
-    return _shipped().section(cause)
+    folder = Path(folder)
+    files = sorted(folder.glob("*.md")) if folder.is_dir() else []
+    if not files:
+        raise InputError(f"no runbook in {render.text(folder)}", "name a folder with Markdown files")
+    found, wrong = dict[str, RunbookSection](), list[Missing]()
+    try:
+        known = _shipped()
+    except InputError:
+        known = {}
+    for file in files:
+        source = f"runbook {file.name}"
+        try:
+            runbook = load_runbook(file)
+        except InputError as error:
+            wrong.append(Missing.of(source, error))
+            continue
+        for one in runbook.sections:
+            if not one.parts:
+                wrong.append(Missing(source, f"line {one.line}: the section on {one.cause} is empty", "fill it"))
+            elif one.cause in found:
+                wrong.append(Missing(source, f"line {one.line}: {one.cause} has a section already", "keep one of them"))
+            else:
+                found[one.cause] = one
+                if known and one.cause not in known:
+                    near = difflib.get_close_matches(one.cause, known, 1, 0.5)
+                    hint = f"did you mean {near[0]!r}?" if near else "name a cause or a check"
+                    wrong.append(Missing(source, f"line {one.line}: {one.cause} is no cause and no check", hint))
+    return tuple(found.values()), tuple(wrong)

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
-from irkit.errors import InputError
 from irkit.evidence import Evidence
 from irkit.remedy import Action, Remediation
 from irkit.render import SYMBOLS, markdown, moment, percent, text
@@ -39,11 +38,9 @@ def meaning(verdict: str, cause: str) -> str:
 
 
 def _cause_means(cause: str) -> str:
-    try:
-        found = section(cause)
-    except InputError:  # this installation has no runbooks
-        return ""
-    return "" if found is None else dict(found.parts).get("Meaning", "").replace("`", "")
+    found = section(cause)
+    said = () if found is None else found.parts
+    return next((part.text.replace("`", "") for part in said if part.lead == "Meaning"), "")
 
 
 def duration(span: timedelta) -> str:

@@ -23,7 +23,7 @@ PACKAGE = ROOT / "irkit"
 ORDER = [
     # words and values
     "errors", "style", "render", "files", "tomlfile", "iana", "fields", "certificate", "der", "marks", "chain",
-    "missing", "changes", "spki",
+    "missing", "changes", "spki", "runbook",
     # chains from endpoints and files
     "messages", "flight", "possession", "link", "pcap", "recordings", "chainfile", "hello", "handshake", "starttls",
     "proxy", "visit", "capture", "target", "loop", "fleet", "fleetfile",
@@ -49,7 +49,7 @@ ORDER = [
     "remedy.value", "remedy.server", "remedy.shipped", "remedy.network", "remedy",
     "adoption", "plan", "preflight", "plan_command",
     # showing and running
-    "runbook", "drill.pki", "drill.server", "drill.traffic", "drill.prometheus", "drill.scenario", "drill.reports",
+    "drill.pki", "drill.server", "drill.traffic", "drill.prometheus", "drill.scenario", "drill.reports",
     "drill.day", "drill.rotations", "drill.interceptions", "drill.mistakes", "drill.causes", "drill.beside",
     "drill.twins", "drill.chance", "drill.files",
     "notebook", "lineup", "summary", "trend",
