@@ -283,9 +283,9 @@ class Certificate:
 
     def pem(self) -> str:
         """The certificate as a PEM block."""
-        body = base64.encodebytes(self.der).decode().replace("\n", "")
-        lines = "\n".join(body[i : i + 64] for i in range(0, len(body), 64))
-        return f"-----BEGIN CERTIFICATE-----\n{lines}\n-----END CERTIFICATE-----\n"
+        import ssl
+
+        return ssl.DER_cert_to_PEM_cert(self.der)
 
     def _rows(self) -> list[tuple[str, object]]:
         rows: list[tuple[str, object]] = [

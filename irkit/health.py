@@ -10,7 +10,7 @@ from typing import Any
 from irkit.evidence import Capture, Evidence
 from irkit.facts import Facts, establish
 from irkit.lineup import role, short_name
-from irkit.pins.check import check, expiry_day
+from irkit.pins.check import check_pins, expiry_day
 from irkit.pins.release import Release
 from irkit.render import text
 from irkit.verdict import VERDICTS, Verdict
@@ -76,7 +76,7 @@ def examine(evidence: Evidence, verdict: Verdict) -> HostHealth:
     host, now = evidence.incident.host, evidence.now
     checks = [
         Check(item.id, item.severity, f"{item.where}: {item.says}" if item.where else item.says)
-        for item in check(evidence.releases, host=host, now=now, inventory=evidence.inventory)
+        for item in check_pins(evidence.releases, host=host, now=now, inventory=evidence.inventory)
         if item.severity != "info" and item.id not in _LINT
     ]
     checks += [*_verdict(verdict), *_certificates(facts), *_acceptance(facts), *_drift(facts), *_unknown(evidence)]

@@ -14,13 +14,14 @@ from datetime import datetime, timedelta
 from typing import Literal, get_args
 
 from irkit import render
+from irkit.accept.value import Position, position
 from irkit.certificate import Certificate, Pin
 from irkit.errors import InputError
 from irkit.trust import linked_path
 
 __all__ = ["Level", "Mode", "PinnedKey", "Strategy", "ca_pins", "certificate_pins", "due", "levels_of", "spki_pins"]
 
-Level = Literal["leaf", "intermediate", "root"]
+Level = Position
 Mode = Literal["strict", "balanced", "flexible"]
 
 
@@ -130,13 +131,7 @@ class Strategy:
 
 def levels_of(path: Sequence[Certificate]) -> tuple[Level, ...]:
     """The level of each certificate of a path: first the leaf, last the root if it issued itself."""
-
-    def level(i: int) -> Level:
-        if i == 0:
-            return "leaf"
-        return "root" if i == len(path) - 1 and path[i].self_issued else "intermediate"
-
-    return tuple(level(i) for i in range(len(path)))
+    return tuple(position(path, i) for i in range(len(path)))
 
 
 def spki_pins(chain: Sequence[Certificate], levels: Iterable[Level] = get_args(Level)) -> tuple[PinnedKey, ...]:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from irkit.certificate import Pin
-from irkit.pins import Inventory, PinFinding, Release, check, load_inventory_bytes, load_release_bytes
+from irkit.pins import Inventory, PinFinding, Release, check_pins, load_inventory_bytes, load_release_bytes
 from irkit.pins.cover import pattern_problem, rules_for, why_not
 from irkit.pins.release import Platform
 
@@ -58,20 +58,20 @@ def found(findings: tuple[PinFinding, ...]) -> dict[str, str]:
 
 
 def test_two_pins_without_more_are_fine() -> None:
-    assert check(android([A, B]), now=NOW, host="a.example.com") == ()
+    assert check_pins(android([A, B]), now=NOW, host="a.example.com") == ()
 
 
 def test_one_pin_is_a_warning_and_no_usable_pin_an_error() -> None:
-    assert found(check(android([A]), now=NOW)) == {"one-pin": "warning"}
+    assert found(check_pins(android([A]), now=NOW)) == {"one-pin": "warning"}
     placeholder = Pin.parse("A" * 43 + "=")
-    assert found(check(android([A, placeholder]), now=NOW))["one-pin"] == "warning"
-    assert found(check(android([placeholder]), now=NOW))["no-usable-pin"] == "error"
-    assert found(check(ios("a.example.com", [A]), now=NOW))["one-pin"] == "warning"
+    assert found(check_pins(android([A, placeholder]), now=NOW))["one-pin"] == "warning"
+    assert found(check_pins(android([placeholder]), now=NOW))["no-usable-pin"] == "error"
+    assert found(check_pins(ios("a.example.com", [A]), now=NOW))["one-pin"] == "warning"
 
 
 def test_nothing_pinned_is_said() -> None:
     release = load_release_bytes(b"<network-security-config/>", name="x")
-    assert found(check(release, now=NOW)) == {"nothing-pinned": "warning"}
+    assert found(check_pins(release, now=NOW)) == {"nothing-pinned": "warning"}
 
 
 @pytest.mark.parametrize(
@@ -86,13 +86,13 @@ def test_nothing_pinned_is_said() -> None:
     ],
 )
 def test_an_expired_or_expiring_pin_set_is_found(day: str, slug: str | None) -> None:
-    ids = found(check(android([A, B], attributes=f' expiration="{day}"'), now=NOW))
+    ids = found(check_pins(android([A, B], attributes=f' expiration="{day}"'), now=NOW))
     assert {name for name in ids if name.startswith("pin-set")} == ({slug} if slug else set())
 
 
 def test_a_pin_set_is_not_called_expired_before_the_last_time_zone_reached_it() -> None:
     release = android([A, B], attributes=' expiration="2026-11-23"')
-    assert found(check(release, now=NOW - timedelta(seconds=1))) == {"pin-set-expiring": "warning"}
+    assert found(check_pins(release, now=NOW - timedelta(seconds=1))) == {"pin-set-expiring": "warning"}
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_a_pin_set_is_not_called_expired_before_the_last_time_zone_reached_it() 
     ],
 )
 def test_a_host_that_is_not_covered_is_an_error_that_says_why(release: Release, why: str) -> None:
-    (finding,) = [item for item in check(release, now=NOW, host="a.example.com") if item.id == "host-not-covered"]
+    (finding,) = [item for item in check_pins(release, now=NOW, host="a.example.com") if item.id == "host-not-covered"]
     assert finding.severity == "error"
     assert why in finding.says
 
@@ -121,8 +121,8 @@ def test_a_more_specific_rule_without_pins_unpins_its_host() -> None:
         "</network-security-config>"
     )
     release = load_release_bytes(xml.encode(), name="x")
-    assert found(check(release, now=NOW, host="v2.a.example.com"))["host-not-covered"] == "error"
-    assert "host-not-covered" not in found(check(release, now=NOW, host="b.example.com"))
+    assert found(check_pins(release, now=NOW, host="v2.a.example.com"))["host-not-covered"] == "error"
+    assert "host-not-covered" not in found(check_pins(release, now=NOW, host="b.example.com"))
 
 
 @pytest.mark.parametrize(
@@ -182,59 +182,61 @@ def test_a_pattern_that_matches_no_host_is_found(platform: Platform, pattern: st
 
 def test_okhttp_before_4_3_takes_double_stars_for_no_host() -> None:
     rule = ("**.example.com", A)
-    assert found(check(okhttp(rule, library="okhttp 3.13.1"), now=NOW))["bad-pattern"] == "error"
-    assert "bad-pattern" not in found(check(okhttp(rule, library="okhttp 4.12.0"), now=NOW))
+    assert found(check_pins(okhttp(rule, library="okhttp 3.13.1"), now=NOW))["bad-pattern"] == "error"
+    assert "bad-pattern" not in found(check_pins(okhttp(rule, library="okhttp 4.12.0"), now=NOW))
 
 
 def test_the_inventory_shows_backups_roles_and_keys_that_should_not_be_pinned() -> None:
     inventory = keys(key(A), key(B, "backup"), key(C, "retired"), key(D, "compromised"))
-    assert check(android([A, B]), now=NOW, inventory=inventory)[0].id == "one-level"
-    assert found(check(android([A, C]), now=NOW, inventory=inventory)) == {
+    assert check_pins(android([A, B]), now=NOW, inventory=inventory)[0].id == "one-level"
+    assert found(check_pins(android([A, C]), now=NOW, inventory=inventory)) == {
         "key-retired": "warning", "no-backup": "warning",
     }  # fmt: skip
-    assert found(check(android([A, B, D]), now=NOW, inventory=inventory))["key-compromised"] == "error"
-    assert found(check(android([B, C]), now=NOW, inventory=inventory))["no-active-key"] == "error"
+    assert found(check_pins(android([A, B, D]), now=NOW, inventory=inventory))["key-compromised"] == "error"
+    assert found(check_pins(android([B, C]), now=NOW, inventory=inventory))["no-active-key"] == "error"
     stranger = Pin.of(b"stranger")
-    assert found(check(android([A, B, stranger]), now=NOW, inventory=inventory)) == {"key-unknown": "warning"}
+    assert found(check_pins(android([A, B, stranger]), now=NOW, inventory=inventory)) == {"key-unknown": "warning"}
     staging = keys(key(A), key(B, "staging"))
-    assert found(check(android([A, B]), now=NOW, inventory=staging))["key-staging"] == "error"
+    assert found(check_pins(android([A, B]), now=NOW, inventory=staging))["key-staging"] == "error"
     mixed = keys(key(A), key(B, "backup", "root"))
-    assert check(android([A, B]), now=NOW, inventory=mixed) == ()
+    assert check_pins(android([A, B]), now=NOW, inventory=mixed) == ()
 
 
 def test_the_ca_of_an_inspection_must_not_be_pinned() -> None:
     inventory = keys(key(A), f'[[inspection]]\npin = "{B}"')
-    assert found(check(android([A, B]), now=NOW, inventory=inventory))["inspection-pinned"] == "error"
+    assert found(check_pins(android([A, B]), now=NOW, inventory=inventory))["inspection-pinned"] == "error"
 
 
 def test_a_planned_rotation_to_a_key_that_is_not_pinned_is_an_error_until_it_is_done() -> None:
     rotation = f'[[rotation]]\nhost = "a.example.com"\nfrom = "{A}"\nto = "{C}"\nat = 2026-12-01T09:00:00Z'
     inventory = keys(key(A), key(B, "backup", "root"), rotation)
-    assert found(check(android([A, B]), now=NOW, inventory=inventory)) == {"rotation-not-pinned": "error"}
-    assert check(android([A, B]), now=NOW + timedelta(days=30), inventory=inventory) == ()
-    assert "rotation-not-pinned" not in found(check(android([A, C]), now=NOW, inventory=inventory))
+    assert found(check_pins(android([A, B]), now=NOW, inventory=inventory)) == {"rotation-not-pinned": "error"}
+    assert check_pins(android([A, B]), now=NOW + timedelta(days=30), inventory=inventory) == ()
+    assert "rotation-not-pinned" not in found(check_pins(android([A, C]), now=NOW, inventory=inventory))
 
 
 def test_a_rule_that_catches_a_host_with_another_key_is_an_error() -> None:
     inventory = keys(key(A, hosts="example.com"), key(B, "backup", "root"), key(C, hosts="www.example.com"))
     release = android([A, B], '<domain includeSubdomains="true">example.com</domain>')
-    assert found(check(release, now=NOW, inventory=inventory))["over-covered"] == "error"
+    assert found(check_pins(release, now=NOW, inventory=inventory))["over-covered"] == "error"
     assert "over-covered" not in found(
-        check(android([A, B, C], "<domain>a.example.com</domain>"), now=NOW, inventory=inventory)
+        check_pins(android([A, B, C], "<domain>a.example.com</domain>"), now=NOW, inventory=inventory)
     )
-    assert found(check(release, now=NOW))["broad-pattern"] == "info"
+    assert found(check_pins(release, now=NOW))["broad-pattern"] == "info"
 
 
 def test_platforms_that_disagree_are_told_with_their_files() -> None:
     one, other = android([A, B], name="nsc.xml"), ios("a.example.com", [A, C], name="Info.plist")
-    findings = [item for item in check([one, other], now=NOW) if item.id == "platforms-disagree"]
+    findings = [item for item in check_pins([one, other], now=NOW) if item.id == "platforms-disagree"]
     assert len(findings) == 2
     assert any(str(B) in item.says and "and not by Info.plist (ios)" in item.says for item in findings)
-    assert not [item for item in check([one, ios("a.example.com", [A, B])], now=NOW) if item.id == "platforms-disagree"]
+    assert not [
+        item for item in check_pins([one, ios("a.example.com", [A, B])], now=NOW) if item.id == "platforms-disagree"
+    ]
 
 
 def test_a_host_pinned_on_one_platform_only_is_told() -> None:
-    findings = check([android([A, B]), ios("b.example.com", [A, B])], now=NOW, host="a.example.com")
+    findings = check_pins([android([A, B]), ios("b.example.com", [A, B])], now=NOW, host="a.example.com")
     assert found(findings)["platforms-disagree"] == "warning"
     assert found(findings)["host-not-covered"] == "error"
 
@@ -244,11 +246,11 @@ def test_subdomains_mean_less_on_ios() -> None:
         android([A, B], '<domain includeSubdomains="true">a.example.com</domain>'),
         ios("a.example.com", [A, B], subdomains=True),
     ]
-    assert found(check(both, now=NOW))["subdomains-differ"] == "warning"
+    assert found(check_pins(both, now=NOW))["subdomains-differ"] == "warning"
 
 
 def test_errors_come_first_and_name_their_file_when_there_are_several() -> None:
-    findings = check([android([A], name="one.xml"), android([], name="two.xml")], now=NOW)
+    findings = check_pins([android([A], name="one.xml"), android([], name="two.xml")], now=NOW)
     assert [item.severity for item in findings] == sorted(
         (item.severity for item in findings), key=("error", "warning", "info").index
     )
@@ -258,5 +260,5 @@ def test_errors_come_first_and_name_their_file_when_there_are_several() -> None:
 def test_an_old_pin_of_a_certificate_is_not_compared_with_keys() -> None:
     fingerprint = hashlib.sha256(b"certificate").hexdigest()
     release = load_release_bytes(f'assert_fingerprint="{fingerprint}"'.encode(), name="x")
-    assert set(found(check(release, now=NOW, inventory=keys(key(A))))) == {"hostname-unchecked"}
+    assert set(found(check_pins(release, now=NOW, inventory=keys(key(A))))) == {"hostname-unchecked"}
     assert base64.b64encode(bytes.fromhex(fingerprint)).decode() == release.pins[0].base64

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from irkit.pins import PLATFORMS, check, load_release, load_release_bytes
+from irkit.pins import PLATFORMS, check_pins, load_release, load_release_bytes
 
 # A comment out, then everything that looks like a SHA-256 in base64.
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
@@ -83,7 +83,7 @@ def test_every_file_is_read_again_from_what_is_kept_by_every_platform_and_linted
             version=release.version,
         )  # fmt: skip
         assert again == release
-        assert set(release.findings) <= set(check(release, now=now))
+        assert set(release.findings) <= set(check_pins(release, now=now))
         for platform in {"android": ("trustkit-android",), "ios": ("trustkit-ios",)}.get(release.platform, ()):
             assert platform in PLATFORMS
             load_release(corpus / "pin-configs" / entry["file"], platform=platform)

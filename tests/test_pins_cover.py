@@ -6,7 +6,7 @@ import pytest
 from pinned import AT, CHAIN, OTHER, SECOND, answer, release
 
 from irkit.accept import accepts
-from irkit.pins import check
+from irkit.pins import check_pins
 from irkit.pins.cover import pattern_problem, rules_for, why_not
 from irkit.pins.release import PLATFORMS, Platform, Release
 
@@ -40,7 +40,7 @@ def test_the_lint_and_the_verdict_agree_on_which_hosts_a_pattern_covers(platform
                 decided += 1
                 covered = found.why != "no-rule"
                 assert bool(rules_for(one, host)) is covered, (pattern, subdomains, host, found)
-                errors = {finding.id for finding in check(one, host=host, now=AT)}
+                errors = {finding.id for finding in check_pins(one, host=host, now=AT)}
                 assert ("host-not-covered" not in errors) is covered, (pattern, subdomains, host, found)
     assert decided > 100
 
@@ -83,5 +83,5 @@ def test_a_plain_lists_double_star_covers_any_depth() -> None:
 
 def test_a_host_that_platforms_read_differently_is_not_called_covered() -> None:
     one = release("android", OTHER, SECOND, pattern="xn--strae-oqa.example")
-    assert "host-unclear" in {finding.id for finding in check(one, host="straße.example", now=AT)}
+    assert "host-unclear" in {finding.id for finding in check_pins(one, host="straße.example", now=AT)}
     assert answer(one, CHAIN, host="straße.example") == ("unknown", "unconfirmed")

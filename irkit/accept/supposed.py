@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, tzinfo
+from datetime import datetime
 
 from irkit.accept import Acceptance, accepts
 from irkit.certificate import Certificate, Pin
 from irkit.pins.release import ConfiguredPin, Release
-from irkit.trust import TrustStore
 
 __all__ = ["accepts_key"]
 
@@ -25,8 +24,6 @@ def accepts_key(
     *,
     host: str,
     at: datetime,
-    trust: TrustStore | Sequence[TrustStore] | None = None,
-    tz: tzinfo | None = None,
 ) -> Acceptance:
     """Decides as `irkit.accepts` would, were this key the leaf's and everything above it as it is.
 
@@ -39,9 +36,7 @@ def accepts_key(
         key: The hash of the key supposed to be served.
         chain: A chain of the same CA, the leaf first.
         host: The host that the app connects to.
-        at: When, aware.
-        trust: As in `irkit.accepts`; None leaves the dates of the chain aside, so that `at` may lie beyond them.
-        tz: The device's time zone; None for any.
+        at: When, aware. It may lie beyond the dates of the chain: no trust store is asked.
 
     Returns:
         The answer. Its reasons speak of the leaf of `chain`, in whose place the key is.
@@ -59,4 +54,4 @@ def accepts_key(
         return replace(entry, pin=_NOTHING, text=_NOTHING.base64) if entry.pin == leaf.pin else entry
 
     rules = tuple(replace(rule, pins=tuple(map(exchanged, rule.pins))) for rule in release.rules)
-    return accepts(replace(release, rules=rules), chain, host=host, at=at, trust=trust, tz=tz)
+    return accepts(replace(release, rules=rules), chain, host=host, at=at)

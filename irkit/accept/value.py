@@ -17,8 +17,8 @@ from irkit.spki import with_null
 from irkit.trust import TrustStore, Verification, issued_by_cas, linked_paths, verify
 
 __all__ = [
-    "Acceptance", "Answer", "Devices", "Path", "Question", "Why", "across", "find", "judge_pins", "let_through",
-    "match", "matches", "mismatch", "no", "on_paths", "unpinned",
+    "Acceptance", "Answer", "Devices", "Path", "Position", "Question", "Why", "across", "find", "judge_pins",
+    "let_through", "match", "matches", "mismatch", "no", "on_paths", "position", "unpinned",
 ]  # fmt: skip
 
 Answer = Literal["yes", "no", "unpinned", "unknown", "on some devices"]
@@ -28,6 +28,7 @@ Why = Literal[
     "trust-store", "path", "time-zone", "version", "unconfirmed",
 ]  # fmt: skip
 Path = tuple[Certificate, ...]
+Position = Literal["leaf", "intermediate", "root"]
 Devices = tuple[tuple[str, Answer], ...]
 
 
@@ -244,7 +245,7 @@ def mismatch(path: Path, entries: Sequence[ConfiguredPin]) -> tuple[str, ...]:
     return tuple(reasons)
 
 
-def position(path: Path, i: int) -> str:
+def position(path: Sequence[Certificate], i: int) -> Position:
     """Leaf, intermediate or root."""
     if i == 0:
         return "leaf"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from irkit.pins.check import check
-from irkit.pins.check import check as check_pins
+from irkit.pins.check import check_pins
 from irkit.pins.keys import Inspection, Inventory, InventoryKey, Rotation, load_inventory, load_inventory_bytes
 from irkit.pins.load import load_release, load_release_bytes
 from irkit.pins.release import PLATFORMS, Anchor, ConfiguredPin, HostRule, PinFinding, Platform, Release
@@ -22,7 +21,6 @@ __all__ = [
     "Platform",
     "Release",
     "Rotation",
-    "check",
     "check_pins",
     "load_inventory",
     "load_inventory_bytes",

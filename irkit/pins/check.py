@@ -14,13 +14,13 @@ from irkit.pins.keys import Inventory, InventoryKey
 from irkit.pins.release import HostRule, PinFinding, Release
 from irkit.render import text
 
-__all__ = ["check", "expiry_day"]
+__all__ = ["check_pins", "expiry_day"]
 
 SOON = timedelta(days=60)  # an app update reaches most users within it
 _SEVERITIES = ("error", "warning", "info")
 
 
-def check(
+def check_pins(
     releases: Release | Sequence[Release],
     *,
     host: str | None = None,

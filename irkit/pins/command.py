@@ -15,7 +15,7 @@ from typing import Any
 from irkit.certificate import Certificate, Pin
 from irkit.chain import Chain
 from irkit.errors import InputError
-from irkit.pins.check import check
+from irkit.pins.check import check_pins
 from irkit.pins.keys import load_inventory
 from irkit.pins.load import load_release
 from irkit.pins.release import PLATFORMS, PinFinding, Release
@@ -163,11 +163,10 @@ def _source(arguments: argparse.Namespace) -> tuple[Chain | Release, str]:
         if "/" in arguments.what or path.suffix.lower() in _SUFFIXES:
             raise InputError(f"there is no file {text(arguments.what)}", "give a file, or a host with its port")
         from irkit.capture import capture
+        from irkit.link import Endpoint
 
-        host, _, port = arguments.what.rpartition(":") if arguments.what.rpartition(":")[2].isdigit() else (
-            arguments.what, "", "443",
-        )  # fmt: skip
-        return capture(host, int(port)), arguments.host or host
+        endpoint = Endpoint.parse(arguments.what, 443)
+        return capture(endpoint.host, endpoint.port), arguments.host or endpoint.host
     host = arguments.host or ""
     try:
         from irkit.chainfile import load_chain
@@ -208,7 +207,7 @@ def _backup(value: str) -> Pin:
 def _check(arguments: argparse.Namespace) -> int:
     releases = [load_release(file, platform=arguments.platform, library=arguments.library) for file in arguments.files]
     inventory = load_inventory(arguments.inventory) if arguments.inventory else None
-    found = check(releases, host=arguments.host, now=datetime.now(UTC), inventory=inventory)
+    found = check_pins(releases, host=arguments.host, now=datetime.now(UTC), inventory=inventory)
     if arguments.json:
         print(json.dumps(_document(releases, found), indent=1))
     else:
