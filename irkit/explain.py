@@ -71,7 +71,18 @@ def explain_pin(
     Returns:
         The explanation; None where there is none. A random pin has none.
     """
-    bare = _bare(pin_text)
+    known = tuple(keys)
+    told = [e for bare in _bares(pin_text) if (e := _explain(bare, chains, known, trust, scope)) is not None]
+    return min(told, key=lambda explanation: bool(explanation.cause), default=None)  # a right pin before a slip
+
+
+def _explain(
+    bare: str,
+    chains: Sequence[Chain | Sequence[Certificate]],
+    keys: Sequence[Pin],
+    trust: TrustStore | None,
+    scope: str,
+) -> Explanation | None:
     forms = list(_forms(bare))
     for digest, form, _ in forms:
         if digest in _NOTHING:
@@ -112,11 +123,17 @@ _NOTHING = {
     for algorithm in ("sha256", "sha1", "md5", "sha512")
 }
 
-_PREFIX = re.compile(r"""^(?:pin-)?sha-?(?:1|256)(?:/{1,2}|[=:]\s*)""", re.IGNORECASE)
+_PREFIX = re.compile(r"""^(?:pin-)?sha-?(?:1|256)(?:/|[=:]\s*)""", re.IGNORECASE)
 
 
 def _bare(pin_text: str) -> str:
     return _PREFIX.sub("", pin_text.strip().strip("\"'")).strip().strip("\"'")
+
+
+def _bares(pin_text: str) -> tuple[str, ...]:
+    """The pin without its prefix; a second slash may be curl's or the hash's first character."""
+    bare = _bare(pin_text)
+    return (bare, bare[1:]) if bare != pin_text and bare.startswith("/") else (bare,)
 
 
 def _base64(value: str) -> bytes | None:

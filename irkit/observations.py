@@ -117,7 +117,8 @@ def _server(facts: Facts, case: Case, seen: Observations) -> None:
     """What the trusted captures say of the server."""
     evidence, chain = facts.evidence, facts.chain
     if chain is None:
-        failed = [item for item in evidence.missing if item.source.startswith("capture ")]
+        files = {f"capture {vantage.name}" for vantage in evidence.incident.vantages if vantage.file}
+        failed = [m for m in evidence.missing if m.source.startswith("capture ") and m.source not in files]
         if failed and case.kind != "quiet":
             says = f"No trusted vantage got a certificate: {text(failed[0].reason, 150)}."
             seen.add("no-certificate", says, ", ".join(text(item.source) for item in failed[:3]))
@@ -156,7 +157,8 @@ def _dissent(facts: Facts, seen: Observations) -> None:
         says = f"Trusted captures differ ({where} sees another leaf key), and every key seen is the owner's."
         seen.add("edges-differ-all-known", says, where)
     else:
-        says = f"Trusted captures disagree: {where} sees another leaf key, and not every key seen is in the inventory."
+        listed = "in the inventory" if facts.evidence.inventory is not None else "known to be the owner's"
+        says = f"Trusted captures disagree: {where} sees another leaf key, and not every key seen is {listed}."
         seen.add("vantages-disagree", says, where)
 
 

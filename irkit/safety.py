@@ -8,7 +8,9 @@ the inventory, the pin files, captures from before the onset, and trusted vantag
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
+from irkit.clients import Client
 from irkit.cohorts import Case, counted_places
 from irkit.facts import OWNED, Facts, clock_off, issuer_key, root_key
 from irkit.observations import entries, explain
@@ -27,6 +29,7 @@ class Objection:
     check: str = ""
 
 
+_TAIL = timedelta(minutes=15)
 _LIST = "Find out whose the keys are, and list them in keys.toml."
 
 
@@ -62,6 +65,12 @@ def _mitm(facts: Facts, case: Case, cause: str) -> Objection | None:
             )
         if facts.dissent and verified and not listed:
             return Objection("Vantages see different keys, and no inventory says whose they are.", _LIST)
+        if verified and not facts.dissent and facts.status(pin) != "compromised":
+            return Objection(
+                "The served key is on no list, but a trusted CA signed it and every vantage sees it: a new key that "
+                "nobody listed looks the same.",
+                _LIST,
+            )
         return None
     # Without a capture of its own, the server may present that very chain to everyone.
     if case.foreign and (facts.chain is not None or (listed and counted_places(case.onset))):
@@ -195,10 +204,12 @@ def _not_a_pin_failure(facts: Facts, case: Case, cause: str) -> Objection | None
     if cause == "endpoint-down":
         if facts.evidence.failures is None:
             return Objection("The vantages got no certificate, and no counts say that clients get none.", check)
-        if _still_succeeding(facts):
+        if _still_succeeding(facts, case):
             return Objection(
                 "No vantage got a certificate, yet clients go on connecting: the vantages are cut off.", check
             )
+        if any(len(client.chain) and _since(client, case) for client in facts.clients):
+            return Objection("No vantage got a certificate, yet a client says that it was shown one.", check)
         return None
     if cause == "captive-portal" and (facts.verification is None or not facts.verification.ok):
         return Objection("No trusted capture shows that the server itself has a certificate for the host.", check)
@@ -215,13 +226,20 @@ def _not_a_pin_failure(facts: Facts, case: Case, cause: str) -> Objection | None
     return None
 
 
-def _still_succeeding(facts: Facts) -> bool:
-    """Whether clients still connect at the end of the window."""
+def _since(client: Client, case: Case) -> bool:
+    return case.onset is None or client.at is None or client.at >= case.onset.earliest
+
+
+def _still_succeeding(facts: Facts, case: Case) -> bool:
+    """Whether clients still connect: since the failures began, or in the window's last quarter of an hour."""
     failures = facts.evidence.failures
     if failures is None:
         return False
-    tail = failures.series().tail(15)
-    return float((tail["validations"] - tail["failures"]).sum()) > 0
+    import numpy as np
+
+    since = min(case.onset.latest, failures.end - 2 * failures.step) if case.onset is not None else failures.end - _TAIL
+    bins = failures.times > np.datetime64(since.replace(tzinfo=None))
+    return bool(np.nansum((failures.validations - failures.failures)[:, bins]) > 0)
 
 
 def _none(facts: Facts) -> Objection | None:

@@ -36,7 +36,7 @@ MITM = [seed for seed, turn in enumerate(TURNS) if CAUSES.get(turn) == "mitm"]
 
 
 def drawn_and_judged(seed: int, folder: Path, without: str = "", forged: float = 0.0) -> tuple[Any, Any]:
-    drawn = draw(seed, END, without=without)
+    drawn = draw(seed, END).without(without)
     folder.mkdir()
     step = timedelta(minutes=10)
     incident = write(drawn.scenario, folder, END, seed=seed, lacking=drawn.lacking, step=step, forged=forged)
@@ -125,9 +125,9 @@ def test_labels_follow_from_what_was_built_and_what_is_missing() -> None:
     heard = next(d for d in (draw(n, END) for n in range(5, 2000, len(TURNS))) if not d.lacking)
     assert heard.verdicts == {"mitm"}
     assert heard.decided
-    unheard = draw(5, END, without="client chains")
+    unheard = draw(5, END).without("client chains")
     assert unheard.verdicts == {"inconclusive"}  # counts alone can't tell
-    assert draw(11, END, without="history").verdicts == {draw(11, END).scenario.verdict, "inconclusive"}
+    assert draw(11, END).without("history").verdicts == {draw(11, END).scenario.verdict, "inconclusive"}
 
 
 def test_a_cause_can_be_rehearsed_with_real_servers(tmp_path: Path) -> None:

@@ -114,6 +114,20 @@ WRONG = [
 ]
 
 
+@pytest.mark.parametrize("prefix", ["sha256/", "sha256//"])
+def test_a_hash_that_begins_with_a_slash_keeps_it(prefix: str) -> None:
+    """One in 64 does, and curl writes two slashes before every one."""
+    right = Pin(b"\xfc" + bytes(range(31)))
+    assert right.base64.startswith("/")
+    for body in (right.base64[:-6], right.base64[:20] + "x" + right.base64[21:]):
+        explanation = explain_pin(prefix + body, keys=[right])
+        assert explanation is not None
+        assert (explanation.cause, explanation.right_pin) == ("corrupt-pin", right)
+    whole = explain_pin(prefix + right.base64, keys=[right])
+    assert whole is not None
+    assert whole.cause == ""
+
+
 # The pins are made anew in every process, so that their place names the case.
 @pytest.mark.parametrize("case", range(len(WRONG)), ids=lambda i: f"{i}-{WRONG[i][1]}")
 def test_a_wrong_pin_is_named_by_what_it_is(case: int) -> None:

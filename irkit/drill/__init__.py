@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from irkit.drill.pki import Credential
 from irkit.drill.reports import ndjson
 from irkit.drill.scenario import SCENARIOS, WINDOW, Scenario
 from irkit.drill.server import Intercepting, Presenting, Server, serving
-from irkit.drill.traffic import STEP
+from irkit.drill.traffic import STEP, Series
 from irkit.errors import InputError
 from irkit.history import add_capture
 from irkit.render import text
@@ -207,7 +208,9 @@ def _vantages(
     found = scenario.vantages[:1] if "second vantage" in lacking else scenario.vantages
     for number, (name, credential) in enumerate(found, 1):
         table: dict[str, Any] = {"vantage": name}
-        if credential is None or "captures" in lacking:
+        if "captures" in lacking:
+            table |= {"file": f"vantage-{number}.pem", "at": end}  # which isn't there
+        elif credential is None:
             table["connect"] = "127.0.0.1:1"  # nothing listens there
         elif servers:
             table["connect"] = servers.address(credential)
@@ -237,13 +240,25 @@ def _metrics(
 ) -> dict[str, str]:
     """Plays the traffic and says where its metrics are: in a file or, with a stack to keep it on, in a Prometheus."""
     from irkit.drill.prometheus import prometheus
-    from irkit.drill.traffic import count, matrix
 
-    series = count(scenario.groups, scenario.host, start=start, end=end, seed=seed, step=step)
     if stack:
+        series = _played(scenario, start, end, seed, step)
         return {"url": stack.enter_context(prometheus(series, folder / "prometheus"))}
-    (folder / "failures.json").write_text(matrix(series), encoding="utf-8")
+    (folder / "failures.json").write_text(_saved(scenario, start, end, seed, step), encoding="utf-8")
     return {"file": "failures.json"}
+
+
+def _played(scenario: Scenario, start: datetime, end: datetime, seed: int, step: timedelta) -> list[Series]:
+    from irkit.drill.traffic import count
+
+    return count(scenario.groups, scenario.host, start=start, end=end, seed=seed, step=step)
+
+
+@lru_cache(maxsize=1)  # the same day is written again with other sources left out
+def _saved(scenario: Scenario, start: datetime, end: datetime, seed: int, step: timedelta) -> str:
+    from irkit.drill.traffic import matrix
+
+    return matrix(_played(scenario, start, end, seed, step))
 
 
 def _observed(scenario: Scenario, chain: Callable[[Credential], Chain], folder: Path) -> Iterator[Table]:

@@ -47,18 +47,22 @@ class Drawn:
         """Whether the evidence decides it."""
         return self.verdicts == {self.scenario.verdict}
 
+    def without(self, source: str) -> Drawn:
+        """The same incident with one more of SOURCES taken away; an empty one takes nothing."""
+        lacking = self.lacking | ({source} if source else set())
+        return replace(self, lacking=lacking, verdicts=_right(self.turn, self.scenario, lacking))
 
-def draw(seed: int, end: datetime, *, without: str = "") -> Drawn:
+
+def draw(seed: int, end: datetime) -> Drawn:
     """Draws an incident: seeds in a row take TURNS; the same seed and end give the same incident.
 
     Args:
         seed: Any whole number from 0 on.
         end: The window's end, aware.
-        without: One of SOURCES that is taken away besides.
     """
     dice = Random(f"incident {seed}")  # noqa: S311 - reproducible, not secret
     turn = TURNS[seed % len(TURNS)]
-    taken = {source for source in SOURCES if dice.random() < 0.03} | ({without} if without else set())
+    taken = {source for source in SOURCES if dice.random() < 0.03}
     chance, harmless, second = dice.random(), dice.random() < 0.5, dice.choice(SECONDS)
     confounder = dice.choice(CONFOUNDERS)
     day = Day(end - WINDOW, end, dice, varied=True)
@@ -67,13 +71,21 @@ def draw(seed: int, end: datetime, *, without: str = "") -> Drawn:
         cause = twin.harmless if harmless else twin.mitm
         scenario = replace(twin.shows(day), cause=cause, verdict=BELONGS.get(cause, "none"))
         lacking = frozenset(taken | set(twin.lacking))
-        return Drawn(seed, scenario, lacking, frozenset({"inconclusive"}), turn)
+        return Drawn(seed, scenario, lacking, _right(turn, scenario, lacking), turn)
     scenario = built(turn, day) if turn in BELONGS else replace(day.scenario("", day.good()), verdict="none")
     if chance < 0.12 and has_room(scenario):
         scenario = second(day, scenario)
     elif chance < 0.5:
         scenario = confounder(day, scenario)
     return Drawn(seed, scenario, frozenset(taken), acceptable(scenario, frozenset(taken)), turn)
+
+
+def _right(turn: str, scenario: Scenario, lacking: frozenset[str]) -> frozenset[str]:
+    if turn not in TWINS:
+        return acceptable(scenario, lacking)
+    if not scenario.failing and lacking & {"inventory", "captures"}:  # nothing fails, and no list is at odds with it
+        return frozenset({"none", "inconclusive"})
+    return frozenset({"inconclusive"})
 
 
 def acceptable(scenario: Scenario, lacking: frozenset[str]) -> frozenset[str]:
