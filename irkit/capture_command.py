@@ -15,6 +15,10 @@ from irkit.verify_command import add_trust_options, appraiser
 
 __all__ = ["register"]
 
+_TARGETS = (
+    "many hosts instead, one a line: host:port, then if need be address:port to connect to, and starttls=, proxy=, "
+    "proxy-auth-env="
+)
 _EXAMPLES = """examples:
   irkit capture api.example.com
   irkit capture api.example.com --all                              # every A and AAAA address, compared
@@ -43,8 +47,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     add = command.add_argument
     add("host", nargs="?", default="", help="host, host:port or [v6]:port")
-    add("--targets", default="", metavar="FILE", help="many hosts instead, one a line")
+    add("--targets", default="", metavar="FILE", help=_TARGETS)
     add("--out", default="", metavar="FILE", help="with --targets: where to, .ndjson or .parquet")
+    add("--retry-failed", action="store_true", help="with --targets: ask those again that --out has without a chain")
     add("--concurrency", type=int, default=32, metavar="N", help="with --targets: hosts asked at a time (default: 32)")
     add("--connect", default=None, metavar="ADDRESS:PORT", help="connect there instead of resolving the host")
     add("--all", action="store_true", help="ask every address in parallel, and say whether they agree")

@@ -5,21 +5,26 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from irkit.errors import InputError
+from irkit.proxy import Proxy
 from irkit.render import text
+from irkit.starttls import check_protocol
 
 if TYPE_CHECKING:
     from irkit.fleetfile import Tally
+    from irkit.target import Target
 
 __all__ = ["run_many"]
 
 # What is asked of one host only, with its default.
 _SINGLE: dict[str, Any] = {
     "connect": None, "all": False, "server_name": None, "no_server_name": False, "key_type": "any",
-    "minimum": "TLSv1", "maximum": "TLSv1.3", "alpn": [], "client_cert": None, "client_key": None, "proxy": None,
-    "proxy_auth_env": None, "starttls": None, "json": False, "pem": False,
+    "minimum": "TLSv1", "maximum": "TLSv1.3", "alpn": [], "client_cert": None, "client_key": None, "json": False,
+    "pem": False, "roots": [], "at": "", "crl": [], "ct_logs": "", "inventory": "", "fetch_aia": False,
+    "allow_private_aia": False,
 }  # fmt: skip
 
 
@@ -32,16 +37,30 @@ def run_many(arguments: argparse.Namespace) -> int:
         raise InputError(f"--{wrong[0].replace('_', '-')} is for one host, not for --targets", "leave it out")
     if not arguments.out:
         raise InputError("--targets needs --out", "irkit capture --targets hosts.txt --out fleet.ndjson")
-    targets = read_targets(arguments.targets)
+    targets = [_through(target, arguments) for target in read_targets(arguments.targets)]
     tally = keep_captures(
         targets, arguments.out, sweep=arguments.sweep, concurrency=arguments.concurrency,
-        deadline=arguments.deadline,
+        deadline=arguments.deadline, retry_failed=arguments.retry_failed,
         vantage=None if arguments.vantage == "local" else arguments.vantage, progress=_Progress(len(targets)),
     )  # fmt: skip
     before = f", {tally.before} were there before" if tally.before else ""
     print(f"{tally.chains} chains captured, {tally.different} different in all, {tally.failures} failures{before}")
     print(f"in {text(arguments.out, 1000)}")
     return 0
+
+
+def _through(target: Target, arguments: argparse.Namespace) -> Target:
+    """A target with what the call says of all, where its line says nothing else."""
+    if arguments.starttls:
+        check_protocol(arguments.starttls)
+    if arguments.proxy:
+        Proxy.parse(arguments.proxy, arguments.proxy_auth_env or "")
+    return replace(
+        target,
+        starttls=target.starttls or arguments.starttls or "",
+        proxy=target.proxy or arguments.proxy or "",
+        proxy_auth_env=target.proxy_auth_env or ("" if target.proxy else arguments.proxy_auth_env or ""),
+    )
 
 
 class _Progress:

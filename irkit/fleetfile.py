@@ -5,6 +5,8 @@
     {"target": "a.example:443", "chain": "<sha256>", "obtained": {…}}   an endpoint with its chain
     {"target": "b.example:443", "failure": {…}}                         an endpoint without one
 
+An endpoint that was asked again has several lines; the last one counts.
+
 A line is written whole or, where the process was killed, cut off when the file is opened again. Parquet can't be
 added to: it is made of the finished lines at the end.
 """
@@ -54,6 +56,7 @@ def keep_captures(
     executor: Executor | None = None,
     deadline: float = 10.0,
     vantage: str | None = None,
+    retry_failed: bool = False,
 ) -> Tally:
     """Captures from many endpoints into a file; endpoints that are in it already are left out.
 
@@ -66,6 +69,7 @@ def keep_captures(
         executor: As `capture_many`.
         deadline: As `capture_many`.
         vantage: As `capture_many`.
+        retry_failed: Ask those again that are in the file without a chain; what they give takes the place of it.
 
     Raises:
         InputError: `out` has another ending, is no such file, or was begun with another `sweep`.
@@ -78,12 +82,21 @@ def keep_captures(
         raise InputError(f"{render.text(out, 200)} is neither .ndjson nor .parquet", "name the file by its format")
     if parquet:
         _pyarrow()
-        if place.exists():
-            raise InputError(f"{render.text(out, 200)} is there already, and finished", "name another file")
+        if place.exists() and not retry_failed:
+            raise InputError(
+                f"{render.text(out, 200)} is there already, and finished",
+                "name another file, or ask for the failed ones again with --retry-failed",
+            )
     journal = place.with_name(place.name + ".ndjson") if parquet else place
     try:
         with journal.open("a+b") as file:
-            done, chains = _resume(file, journal, sweep=sweep)
+            seen, chains = _resume(file, journal, sweep=sweep)
+            if parquet and place.exists():  # a finished one stays until the new one is
+                for captured in load_captures(place):
+                    if str(captured.target) not in seen:
+                        seen[str(captured.target)] = isinstance(captured.result, Chain)
+                        _add(file, captured, chains, Tally())
+            done = {target for target, good in seen.items() if good or not retry_failed}
             tally = Tally(different=len(chains), before=len(done))
             left = (target for target in targets if str(target) not in done)
             found = capture_many(
@@ -104,15 +117,15 @@ def keep_captures(
     return tally
 
 
-def _resume(file: IO[bytes], path: Path, *, sweep: bool) -> tuple[set[str], set[str]]:
-    """Locks the file; cuts off a line that was not finished; gives the endpoints and chains in it."""
+def _resume(file: IO[bytes], path: Path, *, sweep: bool) -> tuple[dict[str, bool], set[str]]:
+    """Locks the file, cuts off a line that was not finished; gives its endpoints, whether with a chain, and chains."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         raise RunError(
             f"another run is writing {render.text(path, 200)}", "wait for it, or name another file"
         ) from None
-    done, chains, whole = set[str](), set[str](), 0
+    seen, chains, whole = dict[str, bool](), set[str](), 0
     file.seek(0)
     for line in file:
         if not line.endswith(b"\n"):
@@ -124,13 +137,13 @@ def _resume(file: IO[bytes], path: Path, *, sweep: bool) -> tuple[set[str], set[
             )
         whole += len(line)
         if "target" in value:
-            done.add(str(value["target"]))
+            seen[str(value["target"])] = "failure" not in value
         elif "certificates" in value:
             chains.add(str(value["chain"]))
     file.truncate(whole)
     if whole == 0:
         _line(file, {"schema": _SCHEMA, "sweep": sweep})
-    return done, chains
+    return seen, chains
 
 
 def _value(line: bytes, path: Path) -> dict[str, Any]:
@@ -176,7 +189,7 @@ def load_captures(path: str | os.PathLike[str]) -> Iterator[Captured]:
     """
     place = Path(path)
     try:
-        yield from _read(_parquet_values(place) if place.suffix == ".parquet" else _lines(place), place)
+        yield from _read(_parquet_values(place) if place.suffix == ".parquet" else _latest(place), place)
     except (KeyError, TypeError, ValueError, OSError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise InputError(
@@ -192,6 +205,14 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
                 if number == 0 and value.get("schema") != _SCHEMA:
                     raise InputError(f"{render.text(path, 200)} is no file of captures", "name a file that irkit wrote")
                 yield value
+
+
+def _latest(path: Path) -> Iterator[dict[str, Any]]:
+    """The lines, of an endpoint that was asked again the last one only."""
+    last = {value["target"]: number for number, value in enumerate(_lines(path)) if "target" in value}
+    for number, value in enumerate(_lines(path)):
+        if "target" not in value or last.get(value["target"], number) == number:
+            yield value
 
 
 def _read(values: Iterable[dict[str, Any]], path: Path) -> Iterator[Captured]:
@@ -234,7 +255,7 @@ def _to_parquet(journal: Path, out: Path) -> None:
     rows: list[dict[str, Any]] = []
     try:
         with arrow.parquet.ParquetWriter(partial, schema, compression="zstd") as writer:
-            for value in _lines(journal):
+            for value in _latest(journal):
                 if "certificates" in value:
                     waiting[value["chain"]] = value["certificates"]
                 elif "target" in value:

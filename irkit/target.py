@@ -9,6 +9,8 @@ from typing import Self
 from irkit import render
 from irkit.errors import InputError
 from irkit.link import Endpoint, a_label
+from irkit.proxy import Proxy
+from irkit.starttls import check_protocol
 
 __all__ = ["Target", "read_targets"]
 
@@ -23,31 +25,45 @@ class Target:
         host: Name or address.
         port: TCP port.
         connect: Where to connect instead, as "address:port"; empty for the host's own addresses.
+        starttls: The protocol to speak first, as `capture` takes it; empty for none.
+        proxy: What to go through, as `capture` takes it; empty for none.
+        proxy_auth_env: Name of the variable with the proxy's `user:password`, where it is asked from; empty for none.
     """
 
     host: str
     port: int = 443
     connect: str = ""
+    starttls: str = ""
+    proxy: str = ""
+    proxy_auth_env: str = ""
 
     @classmethod
     def parse(cls, value: str) -> Self:
-        """Reads `host`, `host:port`, `[v6]:port`, and after a space where to connect instead, in the same form.
+        """Reads `host`, `host:port` or `[v6]:port`; after a space where to connect instead, in the same form.
+
+        Then may follow, in any order: `starttls=smtp`, `proxy=socks5h://127.0.0.1:1080`, `proxy-auth-env=VARIABLE`.
 
         Raises:
             InputError: It is none of these.
         """
         words = value.split()
-        if not 1 <= len(words) <= 2:
+        places = [word for word in words if "=" not in word]
+        if not 1 <= len(places) <= 2 or words[: len(places)] != places:
             raise InputError(
                 f"not an endpoint: {render.text(value, 100)}", "write host:port, or host:port address:port"
             )
-        endpoint = Endpoint.parse(words[0], 443)
+        endpoint = Endpoint.parse(places[0], 443)
         if not endpoint.is_address:
             if set(endpoint.host) & set("/@"):
                 raise InputError(f"not a host: {render.text(endpoint.host, 100)}", "write host:port, without a URL")
             a_label(endpoint.host.rstrip("."))
-        connect = str(Endpoint.parse(words[1], endpoint.port)) if len(words) == 2 else ""
-        return cls(endpoint.host, endpoint.port, connect)
+        connect = str(Endpoint.parse(places[1], endpoint.port)) if len(places) == 2 else ""
+        return cls(endpoint.host, endpoint.port, connect, **_options(words[len(places) :]))
+
+    @property
+    def plain(self) -> bool:
+        """Whether TLS begins at once, on a connection of our own."""
+        return not (self.starttls or self.proxy)
 
     @property
     def endpoint(self) -> Endpoint:
@@ -61,7 +77,28 @@ class Target:
 
     def __str__(self) -> str:
         """What `parse` reads; names the target in files."""
-        return f"{self.endpoint} {self.connect}" if self.connect else str(self.endpoint)
+        options = (f"{word}={getattr(self, field)}" for word, field in _OPTIONS.items() if getattr(self, field))
+        return " ".join([str(self.endpoint), *([self.connect] if self.connect else []), *options])
+
+
+_OPTIONS = {"starttls": "starttls", "proxy": "proxy", "proxy-auth-env": "proxy_auth_env"}
+
+
+def _options(words: list[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for word in words:
+        name, _, value = word.partition("=")
+        if name not in _OPTIONS or _OPTIONS[name] in found:
+            raise InputError(
+                f"not an option of an endpoint: {render.text(word, 100)}",
+                f"after it may stand {', '.join(_OPTIONS)}, once",
+            )
+        found[_OPTIONS[name]] = value
+    if "starttls" in found:
+        check_protocol(found["starttls"])
+    if "proxy" in found:
+        Proxy.parse(found["proxy"])
+    return found
 
 
 def read_targets(path: str | Path) -> tuple[Target, ...]:

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 import zoo
+from test_proxy import connect_proxy
+from test_starttls import TALKS, then_tls
 from zoo import EC, RSA
 
 from irkit.chain import CaptureFailure, Chain
@@ -174,11 +176,91 @@ def test_files_of_other_kinds_are_refused(tmp_path: Path, name: str) -> None:
         list(load_captures(tmp_path / "x.ndjson"))
 
 
+def test_a_target_goes_through_its_own_proxy_and_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLEET_LOGIN", "u:p")
+    seen: list[bytes] = []
+    with ExitStack() as stack:
+        plain = stack.enter_context(zoo.python_tls(EC.server_context()))
+        mail = stack.enter_context(zoo.raw(then_tls(TALKS["smtp"], RSA)))
+        proxy = stack.enter_context(connect_proxy(plain, seen, b"dTpw"))
+        lines = [
+            f"a.test proxy=http://127.0.0.1:{proxy} proxy-auth-env=FLEET_LOGIN",
+            f"127.0.0.1:{mail} starttls=smtp",
+            f"127.0.0.1:{plain}",
+            f"b.test:8443 127.0.0.1:{plain} starttls=imap proxy=http://127.0.0.1:1",
+        ]
+        for sweep in (False, True):
+            found = {str(target): result for target, result in capture_many(lines, sweep=sweep, deadline=5)}
+            chains = {name: zoo.ders(result) for name, result in found.items() if isinstance(result, Chain)}
+            assert chains == {
+                lines[0].replace("a.test", "a.test:443"): zoo.ders(EC.chain),
+                lines[1]: zoo.ders(RSA.chain),
+                lines[2]: zoo.ders(EC.chain),
+            }
+            failure = found[lines[3]]
+            assert isinstance(failure, CaptureFailure)
+            assert "refused" in failure.reason
+    assert seen[0].startswith(b"CONNECT a.test:443")
+
+
+def test_what_the_call_says_of_all_targets_counts_where_a_line_says_nothing(tmp_path: Path, capsys: Any) -> None:
+    with zoo.raw(then_tls(TALKS["smtp"])) as mail, zoo.raw(then_tls(TALKS["pop3"], RSA)) as post:
+        (tmp_path / "hosts.txt").write_text(f"127.0.0.1:{mail}\n127.0.0.1:{post} starttls=pop3\n")
+        call = ["capture", "--targets", str(tmp_path / "hosts.txt"), "--out", str(tmp_path / "f.ndjson")]
+        assert main([*call, "--starttls", "smtp"]) == 0
+    assert "2 chains captured, 2 different" in capsys.readouterr().out
+    assert main([*call, "--starttls", "gopher"]) == 2
+    assert main([*call, "--proxy", "http://u:p@x"]) == 2
+
+
+@pytest.mark.parametrize("ending", ["ndjson", "parquet"])
+def test_failed_endpoints_are_asked_again_on_request(tmp_path: Path, ending: str) -> None:
+    out, refused = tmp_path / f"fleet.{ending}", zoo.socket.create_server(("127.0.0.1", 0))
+    port = refused.getsockname()[1]
+    refused.close()
+    with zoo.python_tls(EC.server_context()) as good:
+        targets = [Target("127.0.0.1", place) for place in (good, port, 1)]
+        gone = Target("127.0.0.1", 2)
+        assert keep_captures([*targets, gone], out)[:2] == (1, 3)
+        if ending == "ndjson":
+            assert keep_captures(targets, out) == (0, 0, 1, 4)
+        else:
+            with pytest.raises(InputError, match="finished"):
+                keep_captures(targets, out)
+        with zoo.python_tls(RSA.server_context(), port=port):
+            assert keep_captures(targets, out, retry_failed=True) == (1, 1, 2, 1)
+    found = [(str(target), isinstance(result, Chain)) for target, result in load_captures(out)]
+    assert sorted(found) == sorted(
+        [(str(targets[0]), True), (str(targets[1]), True), (str(targets[2]), False), (str(gone), False)]
+    )
+    assert keep_captures(targets, out, retry_failed=True) == (0, 1, 2, 2)
+    assert len(list(load_captures(out))) == 4
+
+
+def test_a_retry_of_parquet_that_broke_off_loses_nothing(tmp_path: Path) -> None:
+    out = tmp_path / "fleet.parquet"
+    with zoo.python_tls(EC.server_context()) as good:
+        targets = [Target("127.0.0.1", place) for place in (good, 1)]
+        keep_captures(targets, out)
+
+        def stop(_: Any) -> None:
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            keep_captures(targets, out, retry_failed=True, progress=stop)
+        assert len(list(load_captures(out))) == 2
+        assert keep_captures(targets, out, retry_failed=True) == (0, 1, 1, 1)
+    assert len(list(load_captures(out))) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fleet.parquet"]
+
+
 def test_a_list_of_hosts_names_the_line_that_is_wrong(tmp_path: Path) -> None:
     hosts = tmp_path / "hosts.txt"
     hosts.write_text("a.test # first\n\na.test:443\n[::1]:8443\nb.test 127.0.0.1\n")
     assert [str(t) for t in read_targets(hosts)] == ["a.test:443", "[::1]:8443", "b.test:443 127.0.0.1:443"]
-    for wrong in ("https://a.test/", "a b c", "a:0", "a.test:x", "\x1b[31m.test"):
+    for wrong in ("https://a.test/", "a b c", "a:0", "a.test:x", "\x1b[31m.test", "a.test starttls=gopher",
+                  "a.test proxy=x", "a.test proxy=http://u:p@x", "a.test port=1", "starttls=smtp",
+                  "starttls=smtp a.test", "a.test starttls=smtp starttls=smtp"):  # fmt: skip
         hosts.write_text(f"a.test\n{wrong}\n")
         with pytest.raises(IrkitError, match="line 2"):
             read_targets(hosts)
