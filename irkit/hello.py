@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -75,8 +76,13 @@ class Offer:
     @property
     def schemes(self) -> tuple[int, ...]:
         """Signature schemes of the wanted kind of key."""
-        _, begins = _KINDS[self.key_type]
-        return tuple(number for number in _SCHEMES if iana.SCHEMES[number].startswith(begins))
+        return _schemes(self.key_type)
+
+
+@lru_cache
+def _schemes(key_type: str) -> tuple[int, ...]:
+    _, begins = _KINDS[key_type]
+    return tuple(number for number in _SCHEMES if iana.SCHEMES[number].startswith(begins))
 
 
 @lru_cache
@@ -132,7 +138,7 @@ def _vector(data: bytes, size: int) -> bytes:
 
 
 def _numbers(numbers: tuple[int, ...]) -> bytes:
-    return b"".join(number.to_bytes(2, "big") for number in numbers)
+    return struct.pack(f">{len(numbers)}H", *numbers)
 
 
 def client_hello(
