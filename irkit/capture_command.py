@@ -43,7 +43,6 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "verifies for the host, its SCTs, its revocation, and whose interception it looks like.\n"
         "irkit.load_chain reads what --json prints.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = command.add_argument
     add("host", nargs="?", default="", help="host, host:port or [v6]:port")

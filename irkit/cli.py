@@ -7,10 +7,11 @@ import io
 import json
 import os
 import sys
+import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from irkit import __version__
 from irkit.errors import InputError, IrkitError
@@ -26,16 +27,32 @@ _EXIT_CODES = """exit codes of triage and drill:
   2 a wrong call, 3 the run did not complete, 4 out of time"""
 
 
+class _Help(argparse.HelpFormatter):
+    """Fills long lines, and keeps line breaks and what is indented."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n".join(
+            line if line[:1] == " " else textwrap.fill(line, width, initial_indent=indent, subsequent_indent=indent)
+            for line in text.splitlines()
+        )
+
+
+class _Parser(argparse.ArgumentParser):
+    """The parser of every command: a subcommand's is of the same class."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(formatter_class=_Help, **options)
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line, for `main` and for the documentation's tests."""
-    top = argparse.ArgumentParser(
+    top: argparse.ArgumentParser = _Parser(
         prog="irkit",
         description="Is it a legitimate rotation, a MITM or a misconfiguration? Triage of certificate pin failures.",
         epilog="examples:\n  irkit drill mitm                # rehearse, on this machine\n"
         "  irkit doctor incident.toml      # what is missing, and the fix\n"
         "  irkit triage incident.toml      # judge, and leave a report\n"
         "Results go to standard output, progress and errors to standard error.\n\n" + _EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action="version", version=f"irkit {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -76,7 +93,6 @@ def _triage(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "DIR/<id>/<UTC start>/: result.json, report.html, triage.ipynb, evidence/ and a SHA-256 manifest.",
         epilog="examples:\n  irkit triage incident.toml --out runs\n"
         "  irkit triage /etc/irkit --alert - < webhook-body.json\n\n" + _EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("incident", nargs="?", default="", help="the incident file (TOML)")
     command.add_argument(

@@ -78,7 +78,6 @@ def register(
         description="Prints a script that completes irkit's commands and options in bash, zsh or fish.",
         epilog='examples:\n  eval "$(irkit completion bash)"   # in ~/.bashrc\n'
         "  irkit completion fish > ~/.config/fish/completions/irkit.fish",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("shell", choices=SHELLS, help="the shell")
     command.add_argument("--json", action="store_true", help="print the words of each command as JSON")

@@ -316,7 +316,6 @@ def register(commands: Any) -> None:
         description="Looks at this installation, and with an incident file at everything it names: Prometheus, its "
         "metric and labels, its clock, each vantage, each pin file. Exit code 0: a triage runs; 3: it does not.",
         epilog="examples:\n  irkit doctor\n  irkit doctor incident.toml\n  irkit doctor incident.toml --json",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("incident", nargs="?", default="", help="an incident file (TOML)")
     command.add_argument("--out", default="runs", metavar="DIR", help="where runs will go (default: runs)")

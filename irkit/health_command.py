@@ -23,7 +23,6 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         epilog="example:\n  irkit health hosts.toml --out /var/lib/irkit\n\nexit codes:\n"
         "  0 all is well, 1 something was found or could not be looked at,\n"
         "  2 a wrong call, 3 the run did not complete, 4 out of time",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("hosts", help='the list (TOML): [[host]] and incident = "api.toml" for each')
     command.add_argument("--out", default="health", metavar="DIR", help="where runs and index go (default: health)")

@@ -24,7 +24,6 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="make an incident file",
         description="Makes incident files: `from-alert` from an alert.",
         epilog="example:\n  irkit incident from-alert alert.json > incident.toml",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     inner = incident.add_subparsers(title="commands", metavar="COMMAND", required=True)
     command = inner.add_parser(
@@ -34,7 +33,6 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "ALERT is a webhook's body or the answer of Alertmanager's /api/v2/alerts or Prometheus' /api/v1/alerts.",
         epilog="examples:\n  irkit incident from-alert alert.json > incident.toml\n"
         "  irkit incident from-alert http://alertmanager:9093/api/v2/alerts --base api.toml --out incident.toml",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("alert", metavar="ALERT", help="a file, - for standard input, or a URL")
     command.add_argument(

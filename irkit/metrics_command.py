@@ -22,7 +22,6 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="save what Prometheus says",
         description="Keeps what Prometheus says of an incident: `save`.",
         epilog="example:\n  irkit metrics save incident.toml",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     inner = metrics.add_subparsers(title="commands", metavar="COMMAND", required=True)
     command = inner.add_parser(
@@ -32,7 +31,6 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         'what dates changes on the server\'s side. With file = "failures.json" in place of url under [metrics] the '
         "triage needs no Prometheus.",
         epilog="example:\n  irkit metrics save incident.toml --out failures.json",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("incident", help="the incident file (TOML)")
     command.add_argument("--out", default="failures.json", metavar="FILE", help="default: failures.json")

@@ -33,7 +33,6 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "the tolerated share does, with the calendar of the rotation. Give the incident file a window of some weeks: "
         "adoption is fitted to it.",
         epilog=f"example:\n  irkit plan rotation.toml --at 2027-02-01\n\n{_FILE}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     plan.add_argument("--at", default="", metavar="DATE", help="yyyy-mm-dd; default: the file's, else the earliest")
     plan.set_defaults(handler=_plan)
@@ -42,7 +41,6 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="may the key be switched now?",
         description="Captures, compares with the plan, and refuses with reasons. Exit code 0 to go, 1 not to.",
         epilog="example:\n  irkit preflight rotation.toml",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     check.set_defaults(handler=_preflight)
     for command in (plan, check):

@@ -118,7 +118,6 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         description="Compares two runs of an incident: verdict, who, findings, what is missing, what to do first.",
         epilog="example:\n  irkit report --diff runs/INC-2041/20261123T120000Z runs/INC-2041/20261123T130000Z\n\n"
         "exit codes:\n  0 nothing changed, 1 something did, 2 a wrong call",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument(
         "--diff", nargs=2, required=True, metavar=("BEFORE", "AFTER"), help="two runs' folders, the earlier one first"

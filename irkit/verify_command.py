@@ -31,7 +31,6 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "Exit code 0 where it verifies, 1 where it doesn't.",
         epilog="examples:\n  irkit verify phone.pem --host api.example.com\n"
         "  irkit verify probe.json --at 2026-11-23T09:10:00Z --roots mozilla --roots corp-root.pem",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("chain", help="a file or folder, as irkit.load_chain reads it")
     command.add_argument(

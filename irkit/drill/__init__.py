@@ -285,7 +285,6 @@ def register(subparsers: Any) -> None:
         help="rehearse an incident on loopback",
         description="Builds an incident of a known kind on loopback and triages it. The exit code is the verdict's.",
         epilog="examples:\n  irkit drill mitm\n  irkit drill rotation --serve --out rehearsal",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("kind", nargs="?", choices=KINDS, metavar="KIND", help=", ".join(KINDS))
     parser.add_argument("--random", action="store_true", help="one drawn by lot from all causes, by --seed, from files")

@@ -43,7 +43,6 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="`irkit pins FILE|HOST` prints pins in every platform's syntax; `check` says what will hurt; "
         "`new-backup` makes a backup key.",
         epilog="examples:\n  irkit pins api.example.com\n  irkit pins check network_security_config.xml",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = pins.add_subparsers(title="commands", metavar="COMMAND", required=True)
     parse = pins.parse_known_args
@@ -56,34 +55,25 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     # `irkit pins FILE|HOST` has no word of its own.
     pins.parse_known_args = with_show  # type: ignore[method-assign]  # argparse has no default subcommand
 
-    def command(name: str, help_: str, says: str, example: str) -> argparse.ArgumentParser:
-        return commands.add_parser(
-            name,
-            help=help_,
-            description=says,
-            epilog=f"example:\n  {example}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-
-    show = command(
+    show = commands.add_parser(
         "show",
-        "print pins in every platform's syntax (may be left out)",
-        "Prints the pins of a chain, of a file with pins or of a host, with a backup pin, as each platform writes\n"
-        "them. What a platform would refuse is not printed. The chain's own pins go to stderr.",
-        "irkit pins show api.example.com --backup sha256/… --syntax android",
+        help="print pins in every platform's syntax (may be left out)",
+        description="Prints the pins of a chain, of a file with pins or of a host, with a backup pin, as each platform "
+        "writes them. What a platform would refuse is not printed. The chain's own pins go to stderr.",
+        epilog="example:\n  irkit pins show api.example.com --backup sha256/… --syntax android",
     )
-    checking = command(
+    checking = commands.add_parser(
         "check",
-        "say what will hurt in files with pins",
-        "Reads what releases of one app ship and says what will hurt: malformed and missing pins, no backup, expiry,\n"
-        "hosts, spelling, platforms that disagree. Exits with 1 where something is an error.",
-        "irkit pins check network_security_config.xml Info.plist --host api.example.com",
+        help="say what will hurt in files with pins",
+        description="Reads what releases of one app ship and says what will hurt: malformed and missing pins, no "
+        "backup, expiry, hosts, spelling, platforms that disagree. Exits with 1 where something is an error.",
+        epilog="example:\n  irkit pins check network_security_config.xml Info.plist --host api.example.com",
     )
-    backup = command(
+    backup = commands.add_parser(
         "new-backup",
-        "make a backup key, encrypted, and print its pin",
-        "Makes a key, writes it encrypted with a passphrase that is asked for, and prints its pin.",
-        "irkit pins new-backup backup.key",
+        help="make a backup key, encrypted, and print its pin",
+        description="Makes a key, writes it encrypted with a passphrase that is asked for, and prints its pin.",
+        epilog="example:\n  irkit pins new-backup backup.key",
     )
     _show_options(show)
     _check_options(checking)
