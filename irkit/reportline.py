@@ -1,24 +1,24 @@
 """One pin-failure report: what a client says of a failed connection. Anyone can send one; it proves nothing.
 
-Read are TrustKit's for iOS and for Android, those of RFC 7469, section 3, and log messages inside structured logs.
+Read are TrustKit's for iOS and for Android, those of RFC 7469, section 3, and what apps log when a connection fails, as
+it is or inside structured logs: OkHttp's messages, which name every pin, and Android's, which name none.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Literal
 
-from irkit.applog import Message, messages
 from irkit.certificate import Certificate, Pin, pem_blocks
 from irkit.errors import InputError
 from irkit.render import text
 
-__all__ = ["Kind", "Report", "read_line", "read_value"]
+__all__ = ["Kind", "Report", "messages", "read_line", "read_value"]
 
 # What failed, as the client has it. `pin`: no pin matched on a path that it trusts. `trust`: the chain is not trusted,
 # which in TrustKit's words includes a name that doesn't fit. `name`, `expired`, `not-yet-valid`: what the log says.
@@ -93,10 +93,10 @@ def read_value(value: Any) -> tuple[Report, ...]:
     if "known-pins" in value or "validated-certificate-chain" in value or "served-certificate-chain" in value:
         return (_report(value),)
     found = [
-        _from_log(message, value)
-        for field in value.values()
-        if isinstance(field, str) and len(field) < 1 << 20
-        for message in messages(field.splitlines())
+        _labelled(message, value)
+        for item in value.values()
+        if isinstance(item, str) and len(item) < 1 << 20
+        for message in messages(item.splitlines())
     ]
     if not found:
         raise InputError(
@@ -186,7 +186,7 @@ def _time(value: Any) -> datetime | None:
         return None
 
 
-def _from_log(message: Message, entry: Mapping[str, Any]) -> Report:
+def _labelled(message: Report, entry: Mapping[str, Any]) -> Report:
     """A message of a structured log, with the labels that the log has beside it."""
     stamps = (entry.get(key) for key in ("@timestamp", "timestamp", "time", "date-time", "ts"))
     known = {key.lower(): key for key in entry}
@@ -196,9 +196,8 @@ def _from_log(message: Message, entry: Mapping[str, Any]) -> Report:
         for label in labels
         if label in known and _word(entry, known[label])
     }
-    return Report(
-        format=message.format,
-        kind=message.kind,
+    return replace(
+        message,
         host=message.host or words.get("host", "").lower(),
         at=next((at for at in map(_time, stamps) if at is not None), None),
         app=words.get("app", ""),
@@ -206,8 +205,6 @@ def _from_log(message: Message, entry: Mapping[str, Any]) -> Report:
         platform=words.get("platform", "android").lower(),
         region=words.get("region", ""),
         network=words.get("network", ""),
-        pins=message.pins,
-        known=message.known,
     )
 
 
@@ -219,3 +216,103 @@ _LABELS = {
     "network": ("network", "asn"),
     "host": ("hostname", "host"),
 }
+
+
+# --- logs
+
+# What Android's own classes say: NetworkSecurityTrustManager, Conscrypt's TrustManagerImpl, X509CertificateObject and
+# PKIX. Only the first is about pins. https://cs.android.com: NetworkSecurityTrustManager.checkPins
+_SAID: tuple[tuple[re.Pattern[str], Kind], ...] = (
+    (re.compile(r"CertificateException: Pin verification failed"), "pin"),
+    (re.compile(r"Trust anchor for certification path not found"), "trust"),
+    (re.compile(r"CertificateExpiredException|(?:Certificate )?expired at |NotAfter: "), "expired"),
+    (re.compile(r"CertificateNotYetValidException|Certificate not valid until |NotBefore: "), "not-yet-valid"),
+)
+_PINNING = re.compile(r"Certificate pinning failure!")
+_NAME = re.compile(r"Hostname ([\w.:\-]{1,253}) not verified")
+_PEER = re.compile(r"\b(sha(?:1|256)/[A-Za-z0-9+/_\-]{20,60}={0,2}): ")
+_LEAF = re.compile(r"\bcertificate: (sha(?:1|256)/[A-Za-z0-9+/_\-]{20,60}={0,2})")
+_PINNED_FOR = re.compile(r"Pinned certificates for ([\w.*:\-]{1,253}):")
+_PINNED = re.compile(r"(?:^|\s)(sha(?:1|256)/\S{1,120})\s*$")
+_CAUSED = re.compile(r"\bCaused by: ")
+_TRACE = re.compile(r"(?:^|\s)(?:at [\w.$<>]+\(|\.\.\. \d+ more|Caused by: |Suppressed: )")
+
+
+def _logged(form: Format, kind: Kind, host: str = "") -> Report:
+    return Report(form, kind, host, platform="android")
+
+
+@dataclass(slots=True)
+class _Open:
+    """OkHttp's message while its lines go by."""
+
+    report: Report
+    pins: list[Pin] = field(default_factory=list)
+    known: list[str] = field(default_factory=list)
+    pinned: bool = False
+
+    def takes(self, line: str) -> bool:
+        """Whether the line belongs to the message."""
+        if self.report.kind == "name":
+            return self._name(line)
+        if "Peer certificate chain:" in line:
+            return True
+        if match := _PINNED_FOR.search(line):
+            self.report, self.pinned = replace(self.report, host=match[1].lower()), True
+            return True
+        if not self.pinned and (match := _PEER.search(line)):
+            _keep(self.pins, match[1])
+            return True
+        if self.pinned and (match := _PINNED.search(line)):
+            if len(self.known) < PINS:
+                self.known.append(match[1])
+            return True
+        return False
+
+    def _name(self, line: str) -> bool:
+        if match := _LEAF.search(line):
+            _keep(self.pins, match[1])
+            return True
+        return bool(re.search(r"\b(?:DN|subjectAltNames): ", line))
+
+    def done(self) -> Report:
+        return replace(self.report, pins=tuple(self.pins), known=tuple(self.known))
+
+
+def _keep(pins: list[Pin], written: str) -> None:
+    try:
+        pin = Pin.parse(written)
+    except InputError:
+        return
+    if len(pins) < PINS:
+        pins.append(pin)
+
+
+def messages(lines: Iterable[str]) -> Iterator[Report]:
+    """The failures that a log tells of, as its lines go by, whatever stands before a message in its line.
+
+    A stack trace repeats its message with every "Caused by"; that counts once.
+    """
+    current: _Open | None = None
+    told: str = ""  # the kind that the trace now going by has told of
+    for line in lines:
+        if current is not None:
+            if current.takes(line):
+                continue
+            yield current.done()
+            told = current.report.kind
+            current = None
+        if _PINNING.search(line):
+            if not (_CAUSED.search(line) and told == "pin"):
+                current = _Open(_logged("okhttp", "pin"))
+        elif match := _NAME.search(line):
+            if not (_CAUSED.search(line) and told == "name"):
+                current = _Open(_logged("okhttp", "name", match[1].lower()))
+                current.takes(line)
+        else:
+            kind = next((kind for pattern, kind in _SAID if pattern.search(line)), None)
+            if kind is not None and not (_CAUSED.search(line) and told):
+                yield _logged("android", kind)
+            told = kind or (told if _TRACE.search(line) else "")
+    if current is not None:
+        yield current.done()

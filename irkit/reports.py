@@ -20,12 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from irkit import render
-from irkit.applog import messages
 from irkit.certificate import Pin
 from irkit.chain import Chain, Obtained
 from irkit.errors import InputError
 from irkit.render import text
-from irkit.reportline import Report, read_line, read_value
+from irkit.reportline import Report, messages, read_line, read_value
 
 __all__ = ["Refused", "Reports", "Sighting", "load_reports", "read_reports"]
 
@@ -292,12 +291,8 @@ def _texts(name: str, first: str, lines: Iterator[tuple[int, bytes, bool]], tall
 
 
 def _read_log(name: str, lines: Iterator[str], tally: _Tally) -> None:
-    for message in messages(lines):
-        tally.add(
-            name,
-            Report(message.format, message.kind, message.host, platform="android", pins=message.pins,
-                   known=message.known),
-        )  # fmt: skip
+    for report in messages(lines):
+        tally.add(name, report)
 
 
 @dataclass(slots=True)

@@ -43,7 +43,7 @@ ORDER = [
     "accept.okhttp", "accept.others", "strategy", "update", "accept.multilevel", "accept",
     "accept.supposed", "session",
     # evidence
-    "applog", "reportline", "reports", "evidence", "archive", "gather", "clients",
+    "reportline", "reports", "evidence", "archive", "gather", "clients",
     # the verdict
     "weights", "verdict", "notes", "tally", "facts", "cohorts", "testimony", "observations", "safety", "classify",
     "remedy.value", "remedy.server", "remedy.shipped", "remedy.network", "remedy",
