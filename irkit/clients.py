@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from irkit.certificate import Pin
 from irkit.chain import Chain
@@ -28,7 +28,6 @@ __all__ = ["Client", "Nature", "clients"]
 Nature = Literal["ours", "authorised", "product", "debug", "elsewhere", "public", "private", "untold"]
 
 EXAMINED = 24  # groups whose signatures are checked for themselves; those of other issuers count as the worst
-_PINS_ONLY = "the log names pins only"
 FEW = 3  # devices that a debugging proxy may be on
 
 
@@ -42,7 +41,7 @@ class Client:
         nature: See `Nature`.
         kind: What failed, as the clients have it; a chain that someone sent counts as `pin`.
         name: Of the inspection CA, the product, or the known sign-in page; empty for the others.
-        count: How many say so: a floor. `leaves`: how many different leaf keys. `devices`: 0 if unknown.
+        count: How many say so: a floor. `devices`: 0 if unknown.
         source: The file.
         reason: Why the chain does not verify; empty where it does, or was not examined.
     """
@@ -53,7 +52,6 @@ class Client:
     kind: Kind = "pin"
     name: str = ""
     count: int = 1
-    leaves: int = 1
     devices: int = 0
     source: str = ""
     at: datetime | None = None
@@ -69,13 +67,30 @@ class Client:
         return self.nature not in ("ours", "untold")
 
 
+class _Shown(NamedTuple):
+    """What a chain shows: whose it is, what its maker is called, and why it does not verify."""
+
+    nature: Nature
+    name: str = ""
+    reason: str = ""
+
+    def on(self, devices: int) -> _Shown:
+        """The same for so many devices: a debugging proxy on many is none."""
+        return self._replace(nature="private") if self.nature == "debug" and devices > FEW else self
+
+
 @dataclass(slots=True)
 class _Group:
-    sent: Sighting | None
+    """Sightings alike: the first of them, and all of them counted."""
+
+    sighting: Sighting
     chain: Chain
-    leaf: Pin | None
     count: int = 0
     devices: int = 0
+
+
+_PINS_ONLY = _Shown("private", "", "the log names pins only")
+_UNEXAMINED = _Shown("private", "", "too many different chains to examine each")
 
 
 def clients(evidence: Evidence, known: Mapping[Pin, str] | frozenset[Pin]) -> tuple[Client, ...]:
@@ -85,48 +100,37 @@ def clients(evidence: Evidence, known: Mapping[Pin, str] | frozenset[Pin]) -> tu
         evidence: With its observed chains and reports.
         known: Leaf keys that the owner or a trusted vantage knows.
     """
-    found = []
-    for item in evidence.observed:
-        if not len(item.chain):
-            continue
+    found = list[Client]()
+    for item in (sent for sent in evidence.observed if len(sent.chain)):
         pin = item.chain.leaf.pin
-        nature, name, reason = (
-            ("ours", "", "") if pin in known else _nature(evidence, item.chain, item.at, item.network)
-        )
+        shown = _Shown("ours") if pin in known else _examined(evidence, item.chain, item.at, item.network).on(1)
         found.append(
-            Client(item.chain, pin, _debugged(nature, name, 1), "pin", name, source=item.source, at=item.at,
-                   release=item.release, network=item.network, region=item.region, reason=reason)
+            Client(item.chain, pin, shown.nature, "pin", shown.name, source=item.source, at=item.at,
+                   release=item.release, network=item.network, region=item.region, reason=shown.reason)
         )  # fmt: skip
-    groups = _groups(evidence, known)
-    natures: dict[tuple[object, str], tuple[str, str, str]] = {}
-    of_leaf: dict[Pin | None, tuple[str, str, str]] = {c.leaf: (c.nature, c.name, c.reason) for c in found}
+    of_leaf: dict[Pin | None, _Shown] = {c.leaf: _Shown(c.nature, c.name, c.reason) for c in found}
+    of_issuer: dict[tuple[object, str], _Shown] = {}
     left = EXAMINED
-    for key, group in sorted(groups.items(), key=lambda pair: (not len(pair[1].chain), -pair[1].count)):
-        assert group.sent is not None
-        report = group.sent.report
-        shown: tuple[str, str, str] | None = ("ours", "", "") if key[0] else _plain(group, of_leaf)
-        # One issuer's leaves are of one nature, but for the names they are for.
+    groups = _groups(evidence, known).items()
+    for key, group in sorted(groups, key=lambda pair: (not len(pair[1].chain), -pair[1].count)):
+        leaf, chain, report = group.sighting.leaf, group.chain, group.sighting.report
         issuer = key[1], report.network
-        if shown is None and issuer in natures and natures[issuer][0] != "elsewhere":
-            shown = natures[issuer]
-        elif shown is None and left > 0:
+        if key[0]:
+            shown = _Shown("ours")
+        elif not len(chain):  # a log without certificates: as a chain with that leaf key that somebody else sent
+            shown = _Shown("untold") if leaf is None else of_leaf.get(leaf, _PINS_ONLY)
+        elif issuer in of_issuer and of_issuer[issuer].nature != "elsewhere":
+            shown = of_issuer[issuer]  # one issuer's leaves are of one nature, but for the names they are for
+        elif left > 0:
             at = None if report.local else report.at  # local time is off by hours
-            shown = natures[issuer] = _nature(evidence, group.chain, at, report.network)
+            shown = of_issuer[issuer] = _examined(evidence, chain, at, report.network)
             left -= 1
-        if shown is not None and len(group.chain):
-            of_leaf[group.leaf] = shown
-        found.append(_client(group, *(shown or ("private", "", "too many different chains to examine each"))))
+        else:
+            shown = _UNEXAMINED
+        if len(chain) and shown is not _UNEXAMINED:
+            of_leaf[leaf] = shown
+        found.append(_client(group, shown.on(group.devices or group.count)))
     return tuple(found)
-
-
-def _plain(group: _Group, of_leaf: Mapping[Pin | None, tuple[str, str, str]]) -> tuple[str, str, str] | None:
-    """The nature of what a log names without certificates, as of a chain with that leaf key that somebody else sent.
-
-    None where there is a chain to examine.
-    """
-    if len(group.chain):
-        return None
-    return ("untold", "", "") if group.leaf is None else of_leaf.get(group.leaf, ("private", "", _PINS_ONLY))
 
 
 def _groups(evidence: Evidence, known: Mapping[Pin, str] | frozenset[Pin]) -> dict[tuple[object, ...], _Group]:
@@ -140,7 +144,7 @@ def _groups(evidence: Evidence, known: Mapping[Pin, str] | frozenset[Pin]) -> di
         key = ours, above, report.version, report.platform, report.app, report.region, report.network, report.kind
         group = groups.get(key)
         if group is None:
-            group = groups[key] = _Group(sighting, sighting.chain, sighting.leaf)
+            group = groups[key] = _Group(sighting, sighting.chain)
         group.count += sighting.count
         group.devices += sighting.devices
     return groups
@@ -153,42 +157,34 @@ def _told(evidence: Evidence) -> Iterable[Sighting]:
     return (s for s in evidence.reports.of(evidence.incident.host) if s.report.kind not in ("success", "other"))
 
 
-def _client(group: _Group, nature: str, name: str, reason: str) -> Client:
-    sighting, chain = group.sent, group.chain
-    assert sighting is not None
-    report = sighting.report
+def _client(group: _Group, shown: _Shown) -> Client:
+    sighting, report = group.sighting, group.sighting.report
     release = " ".join(part for part in (report.app, report.version) if part)
     return Client(
-        chain, group.leaf, _debugged(nature, name, group.devices or group.count), report.kind, name, group.count, 1,
-        group.devices, sighting.source, sighting.first, release, report.platform, report.network, report.region, reason,
+        group.chain, sighting.leaf, shown.nature, report.kind, shown.name, group.count, group.devices,
+        sighting.source, sighting.first, release, report.platform, report.network, report.region, shown.reason,
     )  # fmt: skip
 
 
-def _debugged(nature: str, name: str, devices: int) -> Nature:
-    """A debugging proxy on many devices is none."""
-    del name
-    return "private" if nature == "debug" and devices > FEW else nature  # type: ignore[return-value]  # its words
-
-
-def _nature(evidence: Evidence, chain: Chain, at: datetime | None, network: str) -> tuple[str, str, str]:
+def _examined(evidence: Evidence, chain: Chain, at: datetime | None, network: str) -> _Shown:
     """What kind of stranger a chain is, the name of its maker, and why it does not verify."""
     path = linked_path(chain)
     inspections = () if evidence.inventory is None else evidence.inventory.inspections
     if allowed := authorised(path, inspections, network):
-        return "authorised", allowed, ""
+        return _Shown("authorised", allowed)
     host = evidence.incident.host
     if evidence.trust is not None:
         verified = verify(chain, evidence.trust, at=at or evidence.now, host=host)
         if verified.ok:
-            return "public", "", ""
+            return _Shown("public")
         reason = verified.reason
     else:
         reason = "no roots were given to verify it with"
     if not covers(chain.leaf, host):
-        return "elsewhere", portal(chain.leaf), reason
+        return _Shown("elsewhere", portal(chain.leaf), reason)
     if product := recognise(path):
-        return "debug" if product.kind == "debugger" else "product", product.name, reason
+        return _Shown("debug" if product.kind == "debugger" else "product", product.name, reason)
     began, seen = chain.leaf.not_before, at or evidence.now
     if began is not None and timedelta(0) <= seen - began < timedelta(minutes=30):
-        return "debug", "", reason  # minted while the client waited
-    return "private", "", reason
+        return _Shown("debug", "", reason)  # minted while the client waited
+    return _Shown("private", "", reason)
