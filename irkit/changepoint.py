@@ -138,10 +138,12 @@ def _best(cum_k: Floats, cum_n: Floats, firsts: Places, lasts: Places) -> tuple[
     return look(bound >= floor - 1e-9 * abs(floor)) if np.isfinite(floor) else look(np.isfinite(bound))
 
 
-def episode(failures: Floats, validations: Floats, spread: float | None = None, least: float = 0.0) -> Episode | None:
+def episode(
+    failures: Floats, validations: Floats, spread: float = 0.0, *, least: float = 0.0, floor: float = 1.0
+) -> Episode | None:
     """The stretch that rises most surely above the rest; None if there is none, or its score is below the least.
 
-    NaN is read as nothing known.
+    NaN is read as nothing known. The spread is found out where it is not given; it is the floor at least.
     """
     k, n = _known(failures, validations)
     if len(k) < 2 or k.sum() < LEAST:
@@ -157,7 +159,7 @@ def episode(failures: Floats, validations: Floats, spread: float | None = None, 
     first, last, gain = _best(cum_k, cum_n, firsts, lasts)
     if gain < least:  # a dispersion is one at least
         return None
-    found = Episode(first, last, gain / (spread or dispersion(k, n)))
+    found = Episode(first, last, gain / (spread or max(floor, dispersion(k, n))))
     return found if found.score >= least else None
 
 
@@ -280,7 +282,10 @@ def _interval(score: Floats) -> tuple[int, int, int]:
 def _likelihood(k: Floats, n: Floats, base: float, begin: Floats, full: Floats) -> Floats:
     """Log-likelihoods of trapezoids: up from `begin` until `full`, both ratios fitted by Newton steps."""
     left, right = max(int(begin.min()), 0), int(np.ceil(full.max()))  # before and after, the bins are as one
-    k, n = (np.concatenate([[x[:left].sum()], x[left:right], [x[right:].sum()]]) for x in (k, n))
+    # Half a failure more at the baseline, as everywhere: with none at all its ratio and the height can't be told apart.
+    k, n = (
+        np.concatenate([[x[:left].sum() + more], x[left:right], [x[right:].sum()]]) for x, more in ((k, 0.5), (n, 1.0))
+    )
     bins, rise = left + np.arange(len(k)) - 0.5, (full - begin)[:, None]
     part = np.clip((bins - begin[:, None]) / np.maximum(rise, 1e-9), 0, 1)
     seen, above = n.sum(), part @ n

@@ -20,7 +20,10 @@ from irkit.render import text
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ROLES", "Failures", "Labels", "count", "nearest", "wilson"]
+__all__ = ["DAYS", "QUARTER", "ROLES", "Failures", "Labels", "count", "nearest", "wilson", "with_days"]
+
+DAYS = 7  # before the window
+QUARTER = timedelta(minutes=15)  # their bins
 
 ROLES = ("version", "platform", "region", "network")
 SUCCESS = ("success", "unpinned")  # as irkit.pinned_session counts; every other result is a failure
@@ -81,6 +84,7 @@ class Failures:
         findings: What the reader should know: warnings, partial answers, resets, gaps; sentences.
         source: Where it came from: a URL without credentials, or a file.
         labels: How the roles' labels are called.
+        before: The same cohorts in whole days before the window, in longer bins; None where they were not counted.
     """
 
     host: str
@@ -95,6 +99,7 @@ class Failures:
     findings: tuple[str, ...]
     source: str
     labels: Labels = Labels()
+    before: Failures | None = None
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Failures):
@@ -150,6 +155,7 @@ class Failures:
             cohorts=tuple(self.cohorts[i] for i in keep),
             failures=self.failures[keep],
             validations=self.validations[keep],
+            before=None if self.before is None else self.before.select(**roles),
         )
 
     def totals(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -298,6 +304,35 @@ def count(
         source=source,
         labels=labels,
     )
+
+
+def with_days(failures: Failures, counted: Failures | None, why: str = "") -> Failures:
+    """The failures with what was counted in the days before, for the same cohorts; a finding says what is not there.
+
+    Args:
+        failures: Of the window.
+        counted: Of whole days that end where the window starts, in bins of a quarter of an hour.
+        why: Why there are none.
+    """
+    if counted is None or not np.nansum(counted.validations):
+        said = f"what is usual at an hour is not known: {why or 'no samples of the days before the window'}"
+        return replace(failures, findings=(*failures.findings, said))
+    place = {tuple(cohort.values()): row for row, cohort in enumerate(failures.cohorts)}
+    shape = (len(failures.cohorts), len(counted.times))
+    k, n, seen = np.zeros(shape), np.zeros(shape), np.zeros(shape, dtype=bool)
+    for cohort, failed, validated in zip(counted.cohorts, counted.failures, counted.validations, strict=True):
+        row = place.get(tuple(cohort.get(role, "") for role in failures.roles))
+        if row is not None:
+            known = ~np.isnan(validated)
+            k[row, known] += failed[known]
+            n[row, known] += validated[known]
+            seen[row] |= known
+    k[~seen] = n[~seen] = np.nan
+    before = replace(counted, cohorts=failures.cohorts, failures=k, validations=n, reasons={}, raw=b"", findings=())
+    a_day = np.nansum(n, axis=0).reshape(-1, timedelta(days=1) // counted.step).sum(axis=1)
+    days = int((a_day > 0).sum())
+    findings = [f"of the {len(a_day)} days before the window {days} were counted"] if days < len(a_day) else []
+    return replace(failures, before=before, findings=(*failures.findings, *findings))
 
 
 def _whole(series: Sequence[Series], findings: list[str]) -> tuple[Sequence[Series], list[str]]:

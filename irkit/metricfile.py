@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,27 @@ import numpy as np
 
 from irkit.counters import Grid, Kind, Series, merge, parse, read_matrix
 from irkit.errors import InputError, MetricsError
-from irkit.failures import SUCCESS, Failures, Labels, count, nearest
+from irkit.failures import DAYS, QUARTER, SUCCESS, Failures, Labels, count, nearest, with_days
 from irkit.metricdump import LABEL, gathered, is_text, read_parquet, read_text, unescaped
 from irkit.render import text
 
-__all__ = ["METRIC", "STEP", "entry", "grid_of", "load_failures", "window_of"]
+__all__ = [
+    "ABOUT_DAYS",
+    "METRIC",
+    "STEP",
+    "Days",
+    "days_counted",
+    "days_grid",
+    "entry",
+    "grid_of",
+    "load_failures",
+    "window_of",
+]
 
 METRIC = "cert_pin_validation_total"
 STEP = timedelta(minutes=1)
 WINDOW = timedelta(hours=24)
+ABOUT_DAYS = "days before"  # marks their answers in what a query leaves behind
 MAX_BINS = 200_000
 MAX_CELLS = 50_000_000  # series x bins held as numbers: 400 MB
 
@@ -65,6 +78,13 @@ def grid_of(start: datetime, end: datetime, step: timedelta, lead: int = 10) -> 
     if not 1 <= bins <= MAX_BINS:
         raise InputError(f"the window holds {bins:,} steps of {seconds} s", f"choose 1 to {MAX_BINS:,} steps")
     return Grid(first, seconds, bins, lead)
+
+
+def days_grid(start: int, days: int) -> Grid:
+    """The bins of the whole days before a window, a quarter of an hour each."""
+    seconds = int(QUARTER.total_seconds())
+    end = start // seconds * seconds
+    return Grid(end - days * 86400, seconds, days * 86400 // seconds, 0)
 
 
 def entry(query: str, asked: tuple[int, int], grid: Grid, reading: Mapping[str, Any], body: bytes) -> bytes:
@@ -127,30 +147,86 @@ def load_failures(
                 f"{text(name, 200)} can't be read: {text(error.strerror, 80)}", "check the path"
             ) from None
     what = text(name, 200)
+    head: dict[str, Any] = {}
+    days: Days | None = None
     if data.lstrip()[:1] in (b"{", b"[") and not is_text(data):
-        series, findings, heads = _read_saved(data, what)
+        series, findings, head, days = _read_saved(data, what)
     else:
         read = read_parquet if data[:4] == b"PAR1" else read_text if is_text(data) else _read_csv
         series, findings = read(data, what)
-        heads = []
-    head = heads[0] if heads else {}
     wanted = {**(matchers or {}), labels.domain: host, "__name__": metric}
     chosen, left_out = _choose(series, wanted, labels.domain, what)
     findings += left_out
     grid = _grid(chosen, head, (start, end), step, what)
-    return count(
+    found = count(
         chosen, host=host, grid=grid, labels=labels, kind=head.get("kind") or kind or "counter",
         success=tuple(success if success is not None else head.get("success", SUCCESS)),
         query=str(head.get("query", "")), raw=data, findings=findings, source=name,
     )  # fmt: skip
+    reading: Reading = (head.get("kind") or kind or "counter", success if success is not None else SUCCESS)
+    if days is not None:
+        return days_counted(found, days, reading[1] if success is not None else head["success"])
+    return found if head else _earlier(found, chosen, grid, reading)
 
 
-def _read_saved(data: bytes, what: str) -> tuple[list[Series], list[str], list[dict[str, Any]]]:
+Reading = tuple[Kind, Collection[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Days:
+    """What was asked of the days before a window: the answer, in which bins, why there is none, and its warnings."""
+
+    grid: Grid
+    series: Sequence[Series] = ()
+    why: str = ""
+    findings: Sequence[str] = ()
+
+
+def days_counted(found: Failures, days: Days, success: Collection[str]) -> Failures:
+    """The failures with the days before the window, as `irkit.metrics` asks for them: counts in quarters of an hour."""
+    counted = None
+    if any(item.times.size for item in days.series):
+        counted = count(
+            days.series, host=found.host, grid=days.grid, labels=found.labels, kind="gauge", success=success, query="",
+            raw=b"", findings=(), source="",
+        )  # fmt: skip
+    found = with_days(found, counted, days.why)
+    return replace(found, findings=(*found.findings, *(f"the days before: {said}" for said in days.findings)))
+
+
+def _earlier(found: Failures, series: Sequence[Series], grid: Grid, reading: Reading) -> Failures:
+    """The failures with what the same samples say of the days before the window, as far as they reach back."""
+    first = min(float(item.times[0]) for item in series if item.times.size)
+    whole = days_grid(grid.start, 1)
+    days = min(DAYS, int((whole.end - first) // 86400))
+    if days < 1:
+        return found
+    whole = days_grid(grid.start, days)
+    step = grid.step if whole.step % grid.step == 0 else whole.step
+    fine, width = Grid(whole.start, step, (whole.end - whole.start) // step, grid.lead), whole.step // step
+    if (fine.bins + fine.lead) * len(series) > MAX_CELLS:
+        return with_days(found, None, f"{len(series):,} series are too many to count the days before as well")
+    counted = count(
+        series, host=found.host, grid=fine, labels=found.labels, kind=reading[0], success=reading[1], query="", raw=b"",
+        findings=(), source="",
+    )  # fmt: skip
+
+    def packed(counts: Any) -> Any:
+        parts = counts.reshape(len(counts), -1, width)
+        return np.where(np.isnan(parts).all(axis=2), np.nan, np.nansum(parts, axis=2))
+
+    times, counts = counted.times[::width], (packed(counted.failures), packed(counted.validations))
+    return with_days(found, replace(counted, times=times, step=QUARTER, failures=counts[0], validations=counts[1]))
+
+
+def _read_saved(data: bytes, what: str) -> tuple[list[Series], list[str], dict[str, Any], Days | None]:
     document, lists = parse(data, what)
     if not isinstance(document, list):
         series, findings = read_matrix(document, lists, what)
-        return series, findings, []
-    document = [item for item in document if not (isinstance(item, dict) and item.get("about") == "server")]
+        return series, findings, {}, None
+    about = [item.get("about") if isinstance(item, dict) else None for item in document]
+    before = [item for item, what_for in zip(document, about, strict=True) if what_for == ABOUT_DAYS]
+    document = [item for item, what_for in zip(document, about, strict=True) if what_for not in ("server", ABOUT_DAYS)]
     heads = [item for item in document if isinstance(item, dict) and "body" in item]
     if not heads or len(heads) < len(document):
         raise MetricsError(f"{what} is a list, but not of saved answers", "save Failures.raw, or a body of query_range")
@@ -170,7 +246,15 @@ def _read_saved(data: bytes, what: str) -> tuple[list[Series], list[str], list[d
     )
     if not good:
         raise MetricsError(f"{what} does not say what was asked", "take an undamaged copy")
-    return merge(answers), findings, heads
+    return merge(answers), findings, head, _days(before[0], head, lists, what) if before else None
+
+
+def _days(item: Mapping[str, Any], head: Mapping[str, Any], lists: Sequence[bytes], what: str) -> Days:
+    days, why = item.get("days"), item.get("why", "")
+    if not isinstance(days, int) or not 0 <= days <= 366 or not isinstance(why, str):
+        raise MetricsError(f"{what} does not say what was asked of the days before", "take an undamaged copy")
+    series, said = ([], []) if item.get("body") is None else read_matrix(item["body"], lists, what)
+    return Days(days_grid(head["window"][0], days), series, text(why, 300), said)
 
 
 def _choose(

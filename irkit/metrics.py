@@ -6,6 +6,7 @@ counting from `irkit.counters`, and times are aware.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Unpack
@@ -13,10 +14,21 @@ from urllib.parse import quote as quote_path
 
 from irkit.counters import TARGET, Grid, Kind, Series, merge
 from irkit.errors import MetricsError, MissingExtraError
-from irkit.failures import ROLES, SUCCESS, Failures, Labels, count, nearest
+from irkit.failures import DAYS, ROLES, SUCCESS, Failures, Labels, count, nearest
 from irkit.incident import Annotation
-from irkit.metricfile import METRIC, STEP, entry, grid_of, load_failures, window_of
-from irkit.promql import Matcher, Selector, chunks, duration, matchers_of, summed_increases
+from irkit.metricfile import (
+    ABOUT_DAYS,
+    METRIC,
+    STEP,
+    Days,
+    days_counted,
+    days_grid,
+    entry,
+    grid_of,
+    load_failures,
+    window_of,
+)
+from irkit.promql import Matcher, Selector, chunks, counted_in, duration, matchers_of, summed_increases
 from irkit.render import text
 from irkit.servermetrics import ServerChanges, changes_of, in_order, noted, selectors, server_entry
 from irkit.transport import Access, Transport
@@ -36,6 +48,7 @@ DEADLINE = 30.0  # seconds for everything one call asks
 MAX_BYTES = 256 * 2**20
 MOST_SERIES = 10_000  # that are fetched as they are, and of
 MOST_RAW = 5_000_000  # series x steps; more are summed by Prometheus
+MOST_READ = 40_000_000  # samples that the days before may hold, at one a minute
 MOST_SUMMED = 4_000_000  # series x steps of one sum: Prometheus holds several such, and refuses 50 million
 
 
@@ -52,6 +65,7 @@ def query_failures(
     matchers: Mapping[str, str | Collection[str]] | None = None,
     kind: Kind = "counter",
     success: Collection[str] = SUCCESS,
+    days: int = DAYS,
     deadline: float = DEADLINE,
     max_bytes: int = MAX_BYTES,
     **access: Unpack[Access],
@@ -73,6 +87,8 @@ def query_failures(
         matchers: Further conditions: label to value, or to several values of which one must be.
         kind: What the values are: a `counter`, a `gauge` of counts per bin, or a `rate` per second.
         success: The results that are no failure; every other is one.
+        days: Of the days before the window, how many are counted too (`Failures.before`): at the same hours they say
+            what is usual. Fewer of many series; none where that fails, which is a finding.
         deadline: Seconds for all requests of this call together.
         max_bytes: The most bytes of all answers together, unpacked.
         access: See `Access`.
@@ -85,14 +101,14 @@ def query_failures(
     grid = grid_of(began, ended, step)
     conditions = (Matcher(labels.domain, host), *matchers_of(matchers or {}))
     selector = Selector(metric, conditions)
-    query = selector.last_in(step)
+    query, counter = selector.last_in(step), kind
     client = _Client(source, deadline, max_bytes, access)
     answers: list[list[Series]] = []
     entries = []
     parts = chunks(grid.start - (grid.lead - 1) * grid.step, grid.end, grid.step)
+    kept = [labels.domain, labels.result, *(getattr(labels, role) for role in ROLES)]
     many = client.count(selector, grid) if kind == "counter" else 0
     if many > MOST_SERIES or many * (grid.bins + grid.lead) > MOST_RAW:
-        kept = [labels.domain, labels.result, *(getattr(labels, role) for role in ROLES)]
         query, kind = summed_increases(selector, step, kept, TARGET), "gauge"
         parts = chunks(grid.start + grid.step, grid.end, grid.step, max(1, MOST_SUMMED // many))
     reading = {"kind": kind, "success": list(success)}
@@ -104,10 +120,39 @@ def query_failures(
         raise _nothing(client, selector, labels, host, (began, ended))
     if kind == "gauge" and many:
         client.transport.findings.append(f"{many:,} series: Prometheus summed the increases of each step by cohort")
-    return count(
+    before = None
+    if days:
+        # At one sample a minute; a single day would be no habit.
+        most = min(days, MOST_READ // (1440 * max(many, len(series))))
+        before, asked, body = _days_before(
+            client, selector, days_grid(grid.start, most if most > 1 else 0), kept, counter
+        )
+        entries.append(json.dumps(asked)[:-1].encode() + b', "body": ' + body.strip() + b"}")
+    found = count(
         series, host=host, grid=grid, labels=labels, kind=kind, success=success, query=query,
         raw=b"[" + b",\n".join(entries) + b"]\n", findings=client.transport.findings, source=source,
     )  # fmt: skip
+    return found if before is None else days_counted(found, before, success)
+
+
+def _days_before(
+    client: _Client, selector: Selector, whole: Grid, kept: list[str], kind: Kind
+) -> tuple[Days, dict[str, Any], bytes]:
+    """What was counted in some days; what was asked, and the answer. It is a courtesy: nothing it lacks is an error."""
+    query, days = "", Days(whole, why="there are too many series to count the days before as well")
+    before, body = list(client.transport.findings), b"null"
+    if whole.bins:
+        query = counted_in(selector, timedelta(seconds=whole.step), kept, TARGET, kind)
+        client.transport.findings = []
+        try:
+            with client.transport.hurried():
+                series = client.range(query, whole.start + whole.step, whole.end, whole.step)
+            days, body = Days(whole, series, findings=client.transport.findings), client.transport.body
+        except MetricsError as error:
+            days = Days(whole, why=text(f"the days before could not be counted: {error.message}", 300))
+        client.transport.findings = before
+    asked = {"about": ABOUT_DAYS, "query": query, "days": whole.bins * whole.step // 86400, "why": days.why}
+    return days, asked, body
 
 
 def query_changes(

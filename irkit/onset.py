@@ -15,6 +15,7 @@ from irkit import render
 from irkit.changepoint import RISE, THRESHOLD, Change, Episode, Shape, change, dispersion, episode, when
 from irkit.errors import InputError
 from irkit.failures import ROLES, Failures
+from irkit.usual import Usual
 
 __all__ = ["Onset", "Shape", "beyond", "onset", "onsets"]
 
@@ -41,13 +42,14 @@ class Onset:
         latest: The 95 % interval's end.
         end: When it was over; None if it lasts until the window's end.
         shape: `step`, `ramp` (over 15 bins or more, as a release is adopted), `blip` (short and over), `recurring`
-            (three times or more), `drift` (slow, through most of the window).
+            (three times or more, or on the days before at these hours), `drift` (slow, through most of the window).
         excess: Failures beyond the baseline, from `at` to `end`.
         failures: All failures of the cohort from `at` to `end`.
         validations: All its validations from `at` to `end`.
         baseline: The failure ratio expected without the rise.
         share_of_excess: The cohort's part of everyone's excess in that time, 0 to 1.
         score: How surely: a log-likelihood ratio corrected for overdispersion; 16 is the least reported.
+        usual: Failures that the same hours of the days before let expect from `at` to `end`; None without such days.
     """
 
     at: datetime
@@ -62,6 +64,7 @@ class Onset:
     share_of_excess: float
     score: float
     cohort: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+    usual: float | None = None
 
     def __str__(self) -> str:
         who = ", ".join(
@@ -73,6 +76,7 @@ class Onset:
             f"{who or 'everyone'}: {self.shape} from {self.at:%Y-%m-%d %H:%M} UTC "
             f"({self.earliest:%H:%M} to {self.latest:%H:%M}){until}, "
             f"{self.failures:,.0f} of {self.validations:,.0f} failed, {self.excess:,.0f} beyond the baseline"
+            + ("" if self.usual is None else f"; at these hours {self.usual:,.0f} are usual")
         )
 
 
@@ -146,18 +150,21 @@ def onsets(failures: Failures) -> tuple[Onset, ...]:
     not blamed: that the region's other releases fail, and that it works elsewhere, speaks against it. What is explained
     is set aside and the rest is searched again.
 
+    Where the days before the window were counted too, the null is their ratio at the same hours, not one for all hours.
+    What rises all the same is searched for without them next, so that they never hide anything: a rise that they had at
+    these hours as well is reported as `recurring`.
+
     Returns:
         None of them when nothing rises above its baseline.
     """
-    cells = _Cells.of(failures)
-    found = []
-    for _ in range(INCIDENTS):
-        surest = cells.surest()
-        if surest is None:
-            break
-        one, cells = cells.peel(*surest)
-        if one is not None:
-            found.append(one)
+    usual = Usual.of(failures)
+    cells, found = _Cells.of(failures, usual), list[Onset]()
+    for beyond_usual in (True, False) if usual is not None else (False,):
+        cells = cells if beyond_usual else cells.plain()
+        while len(found) < INCIDENTS and (surest := cells.surest()) is not None:
+            one, cells = cells.peel(*surest)
+            if one is not None:
+                found.append(one)
     return tuple(sorted(found, key=lambda one: -one.excess))
 
 
@@ -173,18 +180,23 @@ def beyond(failures: Failures, inside: Bools) -> tuple[Floats, Floats, Floats]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Cells:
-    """Counts by cohort and bin, of which what is explained has been taken away; `all_n` is everyone's validations."""
+    """Counts by cohort and bin, of which what is explained has been taken away.
+
+    `k` leaves out what is usual at its hour, where that is known; `real` does not. `all_n` is everyone's validations.
+    """
 
     starts: NDArray[np.datetime64]
     k: Floats
     n: Floats
     all_n: Floats
+    real: Floats
+    usual: Usual | None
     names: Mapping[str, tuple[str, ...]]  # from role to the values that occur
     codes: Mapping[str, NDArray[np.intp]]  # from role to each cohort's value, as an index into the names
     searched: dict[bytes, Episode | None] = field(default_factory=dict)  # by mask: found already
 
     @classmethod
-    def of(cls, failures: Failures) -> _Cells:
+    def of(cls, failures: Failures, usual: Usual | None = None) -> _Cells:
         k, n = np.nan_to_num(failures.failures), np.nan_to_num(failures.validations)
         names, codes = {}, {}
         for role in ROLES:
@@ -194,7 +206,18 @@ class _Cells:
                 if len(names[role]) > 1:
                     place = {value: i for i, value in enumerate(names[role])}
                     codes[role] = np.array([place[value] for value in values], dtype=np.intp)
-        return cls(failures.times, k, n, n.sum(axis=0), names, codes)
+        beyond = k if usual is None else usual.beyond(k, n)
+        return cls(failures.times, beyond, n, n.sum(axis=0), k, usual, names, codes)
+
+    def plain(self) -> _Cells:
+        """The same with what is usual."""
+        return self if self.k is self.real else replace(self, k=self.real, searched={})
+
+    def floor(self, mask: Bools) -> float:
+        """The least spread of some cohorts: that between days, where these are the baseline."""
+        if self.usual is None or self.k is self.real:
+            return 1.0
+        return 1.0 + (self.usual.spread - 1.0) * float(self.n[mask].sum() / max(self.n.sum(), 1e-9))
 
     def candidates(self) -> Iterator[Bools]:
         """Everyone, each value of a role, and the pairs of values with the most failures."""
@@ -217,7 +240,8 @@ class _Cells:
         masks = list(self.candidates())
         for mask in masks:
             if (key := mask.tobytes()) not in self.searched:
-                self.searched[key] = episode(self.k[mask].sum(axis=0), self.n[mask].sum(axis=0), least=THRESHOLD)
+                counts = self.k[mask].sum(axis=0), self.n[mask].sum(axis=0)
+                self.searched[key] = episode(*counts, least=THRESHOLD, floor=self.floor(mask))
         least = THRESHOLD + np.log(len(masks))
         found = [one for mask in masks if (one := self.searched[mask.tobytes()]) is not None and one.score >= least]
         return sorted(found, key=lambda one: -one.score)[:TRIED]
@@ -338,8 +362,15 @@ class _Cells:
         excess = self.k[:, inside].sum(axis=1) - expected
         everyone = max(float(excess.sum()), float(excess[mask].sum()), 1e-9)
         own = min(max(float(expected[mask].sum()), 0.0), float(k[inside].sum()))
-        by_bin = n * (own / max(float(n[inside].sum()), 1e-9))
-        one = _onset(self.starts, found, (k, n, by_bin), cohort, float(np.clip(excess[mask].sum() / everyone, 0, 1)))
+        real = self.real[mask].sum(axis=0)
+        by_bin = n * (own / max(float(n[inside].sum()), 1e-9)) + real - k
+        usual = None if self.usual is None else self.usual.expected(mask, inside, real, n)
+        daily = usual is not None and float(real[inside].sum()) <= RISE * usual
+        one = replace(
+            _onset(self.starts, found, (real, n, by_bin), cohort, float(np.clip(excess[mask].sum() / everyone, 0, 1))),
+            shape="recurring" if daily else found.shape,
+            usual=usual,
+        )
         margin = max(5, (found.at - found.earliest), (found.latest - found.at))
         gone = np.zeros(len(k), dtype=bool)
         if found.shape in ("recurring", "drift"):
@@ -347,14 +378,13 @@ class _Cells:
         else:
             gone[max(0, min(found.earliest, rise.first) - margin) : max(found.end or len(k), rise.last) + margin] = True
         taken = mask[:, None] & gone
-        left = _Cells(
-            self.starts,
-            np.where(taken, 0.0, self.k),
-            np.where(taken, 0.0, self.n),
-            self.all_n,
-            self.names,
-            self.codes,
-            {key: found for key, found in self.searched.items() if not (np.frombuffer(key, bool) & mask).any()},
+        real = np.where(taken, 0.0, self.real)
+        left = replace(
+            self,
+            k=real if self.k is self.real else np.where(taken, 0.0, self.k),
+            n=np.where(taken, 0.0, self.n),
+            real=real,
+            searched={k: one for k, one in self.searched.items() if not (np.frombuffer(k, bool) & mask).any()},
         )
         return (one if one.excess > 0 else None), left
 

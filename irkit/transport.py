@@ -6,6 +6,7 @@ URL and drops warnings. `Transport` stands in for it: one deadline over all, a c
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -13,7 +14,7 @@ import threading
 import time
 import urllib.request
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -81,6 +82,17 @@ class Transport:
         self.body = b""
         self.skew: timedelta | None = None
         self.session = _session(**access)
+
+    @contextlib.contextmanager
+    def hurried(self, share: float = 0.5, most: float = 10.0) -> Iterator[None]:
+        """A while in which a question may only take a share of the time that is left: what it asks is a courtesy."""
+        whole = self.until, self.deadline
+        self.deadline = round(min(most, share * max(0.0, self.until - time.monotonic())), 1)
+        self.until = time.monotonic() + self.deadline
+        try:
+            yield
+        finally:
+            self.until, self.deadline = whole
 
     def mount(self, prefix: str, adapter: Any) -> None:
         """Ignored: the adapter of prometheus-api-client would retry by its own rules."""

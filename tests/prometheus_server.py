@@ -49,7 +49,8 @@ def prometheus(*texts: str, programs: tuple[str, str] = ("prometheus", "promtool
         for i, content in enumerate(texts):
             dump = folder / f"{i}.om"
             dump.write_text(content + "# EOF\n", encoding="utf-8")
-            backfill = [programs[1], "tsdb", "create-blocks-from", "openmetrics", str(dump), str(folder / "data")]
+            backfill = [programs[1], "tsdb", "create-blocks-from", "openmetrics", "--max-block-duration=24h"]
+            backfill += [str(dump), str(folder / "data")]
             subprocess.run(backfill, check=True, capture_output=True)
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
@@ -113,7 +114,8 @@ def _wait(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
 
 
 START = datetime(2026, 11, 20, tzinfo=UTC)
-MINUTES = 480
+MINUTES = 1440  # a day
+DAYS_BEFORE = 3  # of daily.example
 RELEASES = ("5.3.0", "5.4.0")
 REGIONS = ("eu", "us", "ap-south")
 TARGETS = ("10.0.0.1:9100", "10.0.0.2:9100")
@@ -134,21 +136,28 @@ AWKWARD = (
 Ratio = Callable[[str, str, Any], Any]  # of a release and a region, at minutes
 
 
-def _counted(domain: str, ratio: Ratio, share: Ratio | None = None, level: float = 60.0) -> Iterator[Sample]:
-    """A counter per release, region and result: `level` validations a minute each, and the failures of `ratio`."""
-    minutes = np.arange(MINUTES)
+def _counted(
+    domain: str, ratio: Ratio, share: Ratio | None = None, level: float = 60.0, days: int = 0
+) -> Iterator[Sample]:
+    """A counter per release, region and result: some `level` validations a minute each, and the failures of `ratio`."""
+    minutes = np.arange(-1440 * days, MINUTES)
     rng = np.random.default_rng(sum(domain.encode()))
     for release in RELEASES:
-        for region in REGIONS:
-            part = np.ones(MINUTES) if share is None else share(release, region, minutes)
-            validations = rng.poisson(level * part)
+        for number, region in enumerate(REGIONS):
+            part = np.ones(len(minutes)) if share is None else share(release, region, minutes)
+            wave = 1 + 0.5 * np.sin(2 * np.pi * minutes / 1440 + number)
+            validations = rng.poisson(level * part * wave)
             failures = rng.binomial(validations, np.clip(0.002 + ratio(release, region, minutes), 0, 1))
             labels = {"domain": domain, "app_version": release, "region": region, "platform": "android"}
             labels |= {"job": "gateway", "instance": TARGETS[0]}
             for result, counts in (("success", validations - failures), ("failure", failures)):
                 total = counts.cumsum()
                 for minute in np.flatnonzero(total):  # a series is born with its first count
-                    yield labels | {"result": result}, START.timestamp() + 60 * int(minute), float(total[minute])
+                    yield (
+                        labels | {"result": result},
+                        START.timestamp() + 60 * int(minutes[minute]),
+                        float(total[minute]),
+                    )
 
 
 def _exact() -> Iterator[Sample]:
@@ -188,7 +197,7 @@ def _adoption(release: str, _region: str, minutes: Any) -> Any:
 
 
 def scenarios() -> str:
-    """Eight hours of one incident a domain, as OpenMetrics."""
+    """A day of one incident a domain, as OpenMetrics; daily.example has the days before, too."""
     steps: dict[str, Ratio] = {
         "quiet.example": lambda _v, _r, m: np.zeros(len(m)),
         "step.example": lambda release, _r, m: (m >= 200) * (release == "5.3.0") * 0.9,
@@ -201,6 +210,10 @@ def scenarios() -> str:
         (release == "5.4.0") * 1.0, ((m >= 100) & (m < 140)) * (region == "ap-south") * 0.5
     )
     samples += _counted("two.example", both, _adoption)
+    daily: Ratio = lambda _v, region, m: np.maximum(  # noqa: E731 - one line among others
+        ((m % 1440 >= 300) & (m % 1440 < 345)) * (region == "ap-south") * 0.3, (m >= 700) * (region == "eu") * 0.4
+    )
+    samples += _counted("daily.example", daily, days=DAYS_BEFORE)
     samples += _counted("low.example", lambda _v, region, m: (m >= 200) * (region == "us") * 1.0, level=0.5)
     samples += [*_exact(), *_awkward()]
     return openmetrics(sorted(samples, key=lambda sample: sorted(sample[0].items())))

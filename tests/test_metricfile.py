@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -207,3 +207,17 @@ def test_wilsons_interval_is_the_published_one() -> None:
     low, high = wilson(10, 100)  # Brown, Cai, DasGupta 2001: 0.0552 to 0.1744
     assert (round(float(low), 4), round(float(high), 4)) == (0.0552, 0.1744)
     assert np.isnan(wilson(0, 0)[0])
+
+
+def test_a_file_that_reaches_back_over_days_says_what_is_usual_at_an_hour() -> None:
+    minutes = 3 * 1440
+    rising = [{"success": 10 * i, "failure": i}.__getitem__ for i in range(minutes)]
+    both = [counter(result, [one(result) for one in rising]) for result in ("success", "failure")]
+    start = START + 2 * timedelta(days=1) + MINUTE
+    found = load_failures(body(both), "h", start=start, end=start + 600 * MINUTE)
+    assert found.before is not None
+    assert len(found.before.times) == 2 * 96
+    assert found.before.times[-1] + np.timedelta64(900, "s") <= found.times[0]
+    assert np.nansum(found.before.failures) == 2 * 1440
+    assert (found.before.failures == 15).all()
+    assert load_failures(body(both), "h").before is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import ssl
 import tempfile
 import threading
@@ -29,6 +30,7 @@ from irkit.metrics import label_names, load_failures, metric_names, query_failur
 
 Fault = Callable[[Reply], FaultServer]
 END = START + (MINUTES - 1) * MINUTE
+BINS = MINUTES - 16
 WINDOW: dict[str, Any] = {"start": START + 15 * MINUTE, "end": END}
 
 
@@ -45,7 +47,7 @@ def test_counts_are_the_counters_increases(history: str) -> None:
     assert found.cohorts == ({"version": "5.3.0", "region": "eu"},)
     assert (found.failures == 2).all()  # one a minute at each of two targets
     assert (found.validations == 22).all()
-    assert found.reasons == {"failure": 928.0, "success": 9280.0}
+    assert found.reasons == {"failure": 2.0 * BINS, "success": 20.0 * BINS}
     assert (found.start, found.end, found.step) == (WINDOW["start"], END, MINUTE)
     assert found.times.dtype == np.dtype("datetime64[s]")
 
@@ -102,9 +104,9 @@ def metrics_client(url: str) -> Any:
 
 def test_more_steps_than_prometheus_allows_are_asked_for_in_parts(history: str) -> None:
     found = query_failures(history, "steady.example", **WINDOW, step=timedelta(seconds=1))
-    assert len(found.times) == 464 * 60
-    assert np.nansum(found.failures) == 928
-    assert len(json.loads(found.raw)) == 3
+    assert len(found.times) == BINS * 60
+    assert np.nansum(found.failures) == 2 * BINS
+    assert len(json.loads(found.raw)) == 1 + -(-60 * BINS // 11_000)  # and the days before
 
 
 def test_what_was_queried_replays_exactly(history: str) -> None:
@@ -290,7 +292,7 @@ def test_a_lost_answer_is_asked_for_again_with_a_bound(fault: Fault, loss: Reply
 
     server = fault(reply)
     assert query_failures(server.url, "h", **SHORT).reasons == {"failure": 0, "success": 99}
-    assert len(server.requests) == transport.TRIES + 1  # how many series there are was asked for first, and lost
+    assert len(server.requests) == transport.TRIES + 2  # how many series there are, lost; the window; the days before
 
 
 def test_the_servers_own_query_timeout_is_not_asked_for_again(fault: Fault) -> None:
@@ -303,7 +305,7 @@ def test_the_servers_own_query_timeout_is_not_asked_for_again(fault: Fault) -> N
 def test_the_query_goes_into_the_body_of_a_post(fault: Fault) -> None:
     server = fault(always(200, GOOD))
     query_failures(server.url + "/prefix/", "h", **SHORT)
-    method, path, headers, content = server.requests[-1]
+    method, path, headers, content = server.requests[1]
     assert (method, path) == ("POST", "/prefix/api/v1/query_range")
     assert b"query=last_over_time" in content
     assert headers["Content-Type"] == "application/x-www-form-urlencoded"
@@ -335,7 +337,7 @@ def test_credentials_come_by_name_and_stay_out_of_everything_shown(
     query_failures(server.url, "h", **SHORT, token_file=str(tmp_path / "token"))
     query_failures(server.url, "h", **SHORT, username_env="TOKEN", password_file=str(tmp_path / "token"))
     query_failures(server.url, "h", **SHORT)
-    headers = [request[2] for request in server.requests[::2]]  # two a call
+    headers = [request[2] for request in server.requests[::3]]  # three a call
     assert headers[0]["X-Scope-OrgID"] == "shop"
     assert [h.get("Authorization") for h in headers] == [
         "Bearer s3cret", "Bearer s4cret", "Basic czNjcmV0OnM0Y3JldA==", None
@@ -389,6 +391,61 @@ def test_tls_wants_a_known_root_and_gives_the_client_certificate(tls_server: Any
         query_failures(url, "h", **SHORT, **access)
     with pytest.raises(MetricsError, match=r"closed the connection|TLS with"):  # TLS 1.3 refuses after the handshake
         query_failures(url, "h", **SHORT, ca_file=str(tmp_path / "ca.pem"))
+
+
+def days_only(reply: Reply) -> Reply:
+    """GOOD, but what is asked of the days before gets this reply."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        asked = handler.server.requests[-1][3]  # type: ignore[attr-defined]  # our FaultServer
+        (reply if b"+offset+15m" in asked else always(200, GOOD))(handler)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("reply", "says"),
+    [
+        (never, "could not be counted: .* was too slow: no whole answer within 1"),
+        (always(500, b"disk"), "could not be counted: .* answers HTTP 500: disk"),
+        (always(200, b"<html>"), "could not be counted: .* is a web page"),
+        (always(422, ERROR), "could not be counted: .* query timed out"),
+        (always(200, body([])), "what is usual at an hour is not known: no samples of the days before"),
+        (always(200, body([], warnings=["store is gone"])), "the days before: Prometheus says: store is gone"),
+    ],
+)
+def test_days_before_that_cannot_be_had_are_a_finding_and_the_window_counts(
+    fault: Fault, reply: Reply, says: str
+) -> None:
+    found = query_failures(fault(days_only(reply)).url, "h", **SHORT, deadline=2)
+    assert found.reasons["success"] == 99
+    assert found.before is None
+    assert any(re.search(says, finding) for finding in found.findings)
+    assert load_failures(found.raw, "h", source=found.source) == found
+
+
+def test_of_many_series_fewer_days_or_none_are_counted(history: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from irkit import metrics
+
+    monkeypatch.setattr(metrics, "MOST_READ", 2 * 1440 * 12)
+    found = query_failures(history, "daily.example", **WINDOW)
+    assert found.before is not None
+    assert len(found.before.times) == 2 * 96
+    monkeypatch.setattr(metrics, "MOST_READ", 1440)
+    found = query_failures(history, "daily.example", **WINDOW)
+    assert found.before is None
+    assert any("too many series to count the days before" in finding for finding in found.findings)
+
+
+def test_the_days_before_count_what_the_window_would_have_counted(history: str) -> None:
+    found = query_failures(history, "daily.example", **WINDOW)
+    earlier = query_failures(
+        history, "daily.example", start=START - timedelta(days=1), end=START, step=timedelta(minutes=15), days=0
+    )
+    assert found.before is not None
+    last = np.nan_to_num(found.before.validations[:, -97:-1])  # the window begins a quarter of an hour after midnight
+    assert np.array_equal(last, np.nan_to_num(earlier.validations))
+    assert np.array_equal(np.nan_to_num(found.before.failures[:, -97:-1]), np.nan_to_num(earlier.failures))
 
 
 def test_calls_leave_no_thread_behind(fault: Fault) -> None:

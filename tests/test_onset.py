@@ -16,7 +16,7 @@ from prometheus_server import MINUTES, START
 from irkit.changepoint import _best, _gains, dispersion, episode
 from irkit.errors import InputError
 from irkit.failures import Failures
-from irkit.metrics import query_failures
+from irkit.metrics import load_failures, query_failures
 from irkit.onset import Onset, onset, onsets
 
 MINUTE = timedelta(minutes=1)
@@ -69,6 +69,23 @@ def test_what_comes_again_and_again_is_recurring(history: str) -> None:
     (found,) = asked(history, "recurring.example")
     assert (found.shape, found.cohort) == ("recurring", {"region": "eu"})
     assert abs(minute(found.at) - 79) <= 1
+
+
+def test_what_comes_every_day_at_this_hour_is_recurring_and_a_step_beside_it_is_a_step(history: str) -> None:
+    found = query_failures(history, "daily.example", start=START, end=START + (MINUTES - 1) * MINUTE)
+    assert found.before is not None
+    assert found.before.step == 15 * MINUTE
+    assert any("of the 7 days before the window 3 were counted" in finding for finding in found.findings)
+    step, daily = onsets(found)
+    assert (step.shape, step.cohort) == ("step", {"region": "eu"})
+    assert abs(minute(step.at) - 699) <= 1
+    assert (daily.shape, daily.cohort) == ("recurring", {"region": "ap-south"})
+    assert abs(minute(daily.at) - 299) <= 1
+    alone = onsets(query_failures(history, "daily.example", start=START, end=found.end, days=0))
+    assert [one.shape for one in alone] == ["step", "blip"]
+    kept = load_failures(found.raw, "daily.example", source=history)
+    assert kept == found
+    assert onsets(kept) == (step, daily)
 
 
 def test_two_incidents_at_once_are_told_apart(history: str) -> None:
@@ -295,6 +312,15 @@ def test_the_excess_is_what_is_beyond_the_baseline() -> None:
     assert abs(found.baseline - 0.005) < 0.0005
     assert found.excess == pytest.approx(k[600:].sum() - found.baseline * n[600:].sum())
     assert str(found).startswith("everyone: step from 2026-11-20 10:00 UTC")
+
+
+def test_a_burst_that_a_lower_step_follows_is_dated_to_the_burst_although_nothing_failed_before() -> None:
+    k, n = np.zeros(DAY), np.full(DAY, 20.0)
+    k[134:], n[134:] = 2, 22
+    k[134], n[134] = 148, 168
+    found = onset(series(0)[0], k, n)
+    assert found is not None
+    assert (found.shape, minute(found.at)) == ("step", 134)
 
 
 def test_aware_times_are_taken_too() -> None:
