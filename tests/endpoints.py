@@ -22,6 +22,7 @@ import zoo
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, mldsa, rsa
 from forge import Identity
+from odd import ODD_CERTIFICATES
 from OpenSSL import SSL
 from test_starttls import TALKS, then_tls
 from zoo import CA, EC, ROOT, RSA, context, ders
@@ -45,7 +46,8 @@ class Endpoint:
         finding: A pattern that one finding has; empty for no finding at all.
         options: How to ask.
         s_client: How to ask with `openssl s_client`.
-        rewritten: OpenSSL's command line shows no certificates, or writes them anew.
+        shown: What that shows, where it is not the chain: OpenSSL writes BER anew, and refuses much.
+        refusal: A pattern of what it complains of then.
     """
 
     kind: str
@@ -60,7 +62,8 @@ class Endpoint:
     finding: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     s_client: tuple[str, ...] = ()
-    rewritten: bool = False
+    shown: list[bytes] | None = None
+    refusal: str = ""
 
 
 def raw(serve: zoo.Serve, chain: list[bytes] | None = None, **expected: Any) -> Endpoint:
@@ -89,6 +92,22 @@ def reshuffled(*above: bytes) -> Identity:
     return Identity(EC.x509, EC.key, tuple(x509.load_der_x509_certificate(der) for der in above))
 
 
+# Of those with one thing odd: what `openssl s_client` refuses, and what the newer OpenSSL of the default capture does
+# not shake hands over.
+BY_S_CLIENT = {"a padded serial number": "illegal padding", "a name of three bytes in BMPString": "wrong length"}
+BY_HANDSHAKE = {*BY_S_CLIENT, "times without seconds", "an extension twice", "a key of unknown kind"}
+
+
+def _lenient(name: str, der: bytes) -> Endpoint:
+    """A certificate with one thing odd, from a server that completes its handshakes."""
+    refusal, unknown = BY_S_CLIENT.get(name, ""), name == "a key of unknown kind"
+    return raw(
+        zoo.tls12([der, CA_DER], EC.key, finish=True), [der, CA_DER],
+        how="hello" if name in BY_HANDSHAKE else "handshake", possession="unproven" if unknown else "proven",
+        finding=UNPROVEN if unknown else "", shown=[] if refusal else None, refusal=refusal,
+    )  # fmt: skip
+
+
 def by_openssl(*arguments: str) -> Identity:
     """A self-signed certificate that the library would not make, of RSA's key."""
     with tempfile.NamedTemporaryFile() as file, warnings.catch_warnings():
@@ -101,6 +120,7 @@ def by_openssl(*arguments: str) -> Identity:
         return Identity(x509.load_der_x509_certificate(der), RSA.key)
 
 
+UNPROVEN, DISPROVEN = "possession of the leaf's key is unproven", "possession of the leaf's key is disproven"
 STRANGER = forge.self_signed("stranger.test").certificate.der
 CA_DER, LEAF = CA.certificate.der, EC.certificate.der
 OTHER_KEY = forge.make_key()
@@ -130,27 +150,29 @@ PRESENTED = {
 BIG = CA.issue(*(f"name-{n}.big-chain.example" for n in range(3000)))
 BER = b"\x30\x80" + LEAF[4:] + b"\0\0"
 JUNK = b"\x30\x82\x00\x04junk"
-# As raw sockets present it in TLS 1.2 and 1.3; OpenSSL refuses each.
-REFUSED = {
-    "junk leaf": [JUNK],
-    "one junk certificate in the tail": [*ders(EC.chain), JUNK],
-    "indefinite length": [BER, CA_DER],
-    "trailing bytes": [LEAF + b"more"],
-    "empty certificate": [LEAF, b""],
-    "over 100 kB": [LEAF, *ders(BIG.chain) * 2],
-    "a certificate of 1 MB": [LEAF, bytes(2**20)],
-    "300 certificates": [LEAF] + [CA_DER] * 299,
-    "a length in more bytes than it needs": [b"\x30\x83\x00" + LEAF[2:], CA_DER],
-    "a name that is not UTF-8": [LEAF.replace(b"ec.test", b"ec\xff\xfeest", 1)],
+TOO_LONG = "excessive message size"  # OpenSSL reads at most 100 kB of Certificate
+# As raw sockets present it in TLS 1.2 and 1.3, and why OpenSSL shows nothing of it, or what it shows instead.
+REFUSED: dict[str, tuple[list[bytes], str | list[bytes]]] = {
+    "junk leaf": ([JUNK], "bad object header"),
+    "one junk certificate in the tail": ([*ders(EC.chain), JUNK], "bad object header"),
+    "indefinite length": ([BER, CA_DER], ders(EC.chain)),
+    "a length in more bytes than it needs": ([b"\x30\x83\x00" + LEAF[2:], CA_DER], ders(EC.chain)),
+    "trailing bytes": ([LEAF + b"more"], "cert length mismatch"),
+    "empty certificate": ([LEAF, b""], "too small"),
+    "over 100 kB": ([LEAF, *ders(BIG.chain) * 2], TOO_LONG),
+    "a certificate of 1 MB": ([LEAF, bytes(2**20)], TOO_LONG),
+    "300 certificates": ([LEAF] + [CA_DER] * 299, TOO_LONG),
+    "a name that is not UTF-8": ([LEAF.replace(b"ec.test", b"ec\xff\xfeest", 1)], "invalid utf8string"),
 }
 
 
-def _odd(presented: list[bytes], make: Callable[..., zoo.Serve]) -> Endpoint:
+def _odd(presented: list[bytes], instead: str | list[bytes], make: Callable[..., zoo.Serve]) -> Endpoint:
     """A chain as it is, whatever OpenSSL makes of it."""
     has_key = presented[0] != JUNK
     return raw(
         make(presented, EC.key), presented, how="hello", possession="proven" if has_key else "unproven",
-        finding="" if has_key else "possession of the leaf's key is unproven", rewritten=True,
+        finding="" if has_key else UNPROVEN, shown=[] if isinstance(instead, str) else instead,
+        refusal=instead if isinstance(instead, str) else "",
     )  # fmt: skip
 
 
@@ -230,7 +252,10 @@ def post_quantum(kind: Any) -> Endpoint:
         served.use_privatekey_file(str(identity.write(folder, "pq")[1]))
         return zoo.pyopenssl(served)
 
-    return Endpoint("pyopenssl", start, ders(identity.chain), protocol="TLSv1.3", rewritten=True)
+    # OpenSSL before 3.5 does not know these signatures: its hello has none that the server could give
+    old = ssl.OPENSSL_VERSION_INFO < (3, 5)
+    more: dict[str, Any] = {"shown": [], "refusal": "unexpected eof"} if old else {}
+    return Endpoint("pyopenssl", start, ders(identity.chain), protocol="TLSv1.3", **more)
 
 
 def pss_leaf() -> Endpoint:
@@ -259,8 +284,10 @@ OPENSSL = {
     "CBC": openssl(EC, "-tls1_2", "-cipher", "ECDHE-ECDSA-AES256-SHA"),
     "ChaCha20": openssl(EC, "-ciphersuites", "TLS_CHACHA20_POLY1305_SHA256", cipher="TLS_CHACHA20_POLY1305_SHA256"),
     "AES 128": openssl(EC, "-ciphersuites", "TLS_AES_128_GCM_SHA256", cipher="TLS_AES_128_GCM_SHA256"),
-    "CCM": openssl(EC, "-ciphersuites", "TLS_AES_128_CCM_SHA256", *OLD, "-no_tls1_2", rewritten=True),
-    "CCM 8": openssl(EC, "-ciphersuites", "TLS_AES_128_CCM_8_SHA256", *OLD, "-no_tls1_2", rewritten=True),
+    "CCM": openssl(EC, "-ciphersuites", "TLS_AES_128_CCM_SHA256", *OLD, "-no_tls1_2",
+        s_client=("-ciphersuites", "TLS_AES_128_CCM_SHA256")),
+    "CCM 8": openssl(EC, "-ciphersuites", "TLS_AES_128_CCM_8_SHA256", *OLD, "-no_tls1_2",
+        s_client=("-ciphersuites", "TLS_AES_128_CCM_8_SHA256")),
     "HelloRetryRequest to P-384": openssl(EC, "-groups", "P-384", protocol="TLSv1.3"),
     "HelloRetryRequest to P-521": openssl(EC, "-groups", "P-521", protocol="TLSv1.3"),
     "P-256 only": openssl(EC, "-groups", "P-256", protocol="TLSv1.3"),
@@ -271,7 +298,7 @@ OPENSSL = {
     ),
     "a client certificate asked for, 1.2": openssl(EC, "-verify", "1", "-tls1_2", finding=ASKED),
     "a rare curve": openssl(CA.issue("rare.test", key=ec.generate_private_key(ec.BrainpoolP256R1())), "-tls1_2",
-                            rewritten=True),
+                            s_client=("-curves", "brainpoolP256r1:X25519")),
     "a DSA leaf": openssl(CA.issue("dsa.test", key=forge.make_key("dsa")), "-tls1_2", *OLD),
     "an RSA-PSS leaf": pss_leaf(),
     "RSA 1024": openssl(CA.issue("weak.test", key=rsa.generate_private_key(65537, 1024)), *OLD),
@@ -298,10 +325,16 @@ def long_hellos_cut() -> Endpoint:
     return raw(serve, ders(EC.chain), how="hello", s_client=("-no_tls1_3",))
 
 
-UNPROVEN, DISPROVEN = "possession of the leaf's key is unproven", "possession of the leaf's key is disproven"
 ALERT = zoo.records(b"\x02\x50", 21)
 ODD = {
-    **{f"{name}, {v}": _odd(presented, make) for name, presented in REFUSED.items() for v, make in RAW.items()},
+    **{f"{name}, {v}": _odd(*refused, make) for name, refused in REFUSED.items() for v, make in RAW.items()},
+    **{f"{name}, 1.2": _lenient(name, der) for name, der in ODD_CERTIFICATES.items()},
+    "no secure renegotiation": raw(zoo.tls12(ders(EC.chain), EC.key, finish=True), ders(EC.chain), protocol="TLSv1.2"),
+    **{
+        f"an unknown signature scheme, {v}": raw(make(ders(EC.chain), b"\xfe\x42"), ders(EC.chain), how="hello",
+                                                 possession="unproven", finding="no way here to check 0xFE42")
+        for v, make in RAW.items()
+    },
     **{
         f"{name}, {v}": raw(make(ders(EC.chain), key), ders(EC.chain), how="hello", possession="disproven",
                             finding=DISPROVEN)
@@ -319,15 +352,15 @@ ODD = {
                                 how="hello", finding="the warning unrecognized_name"),
     "records of one byte": raw(zoo.tls12(ders(EC.chain), EC.key, size=1), ders(EC.chain), how="hello"),
     "certificates beyond the limit": raw(zoo.tls12([LEAF] + [CA_DER] * 1200, EC.key), [LEAF] + [CA_DER] * 999,
-                                         how="hello", rewritten=True,
+                                         how="hello", shown=[], refusal=TOO_LONG,
                                          finding="kept the first 1000 certificates, the rest is cut"),
     "bytes beyond the limit": raw(zoo.tls12([LEAF, *[bytes(2**19)] * 12], EC.key), [LEAF, *[bytes(2**19)] * 7],
-                                  how="hello", possession="unproven", rewritten=True,
+                                  how="hello", possession="unproven", shown=[], refusal=TOO_LONG,
                                   finding="stopped reading after 4194304 bytes"),
     "a list that breaks off": raw(
         zoo.tls12([], EC.key, certificate=zoo.message(11, zoo.vector(zoo.vector(LEAF, 3) + b"\x00\xff\xffshort", 3))),
         [LEAF], how="hello", finding="Certificate breaks off after 1 whole certificates",
-        rewritten=True,
+        shown=[], refusal="cert length mismatch",
     ),
     "long hellos are cut": long_hellos_cut(),
 }  # fmt: skip

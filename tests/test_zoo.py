@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from zoo import ders, local, within
 from irkit.capture import capture_all
 from irkit.chain import CaptureFailure, Chain
 from irkit.errors import CaptureError
+from irkit.fleet import capture_many
 
 
 def test_the_zoo_is_large_and_of_every_kind() -> None:
@@ -30,10 +32,10 @@ def test_an_endpoint_s_chain_comes_back_byte_for_byte(endpoint: Endpoint, tmp_pa
     with endpoint.open(tmp_path) as port:
         chain: Chain = within(30, lambda: local(port, **endpoint.options))
         short: Chain = within(30, lambda: local(port, **{**endpoint.options, "sweep": True}))
-        shown = zoo.s_client(port, *endpoint.s_client)
+        shown, complaint = zoo.s_client_says(port, *endpoint.s_client)
     assert ders(chain) == ders(short) == endpoint.chain
-    if not endpoint.rewritten:
-        assert shown == endpoint.chain
+    assert shown == (endpoint.chain if endpoint.shown is None else endpoint.shown)
+    assert re.search(endpoint.refusal, complaint)
     obtained = chain.obtained
     assert (obtained.how, obtained.possession) == (endpoint.how, endpoint.possession)
     assert short.obtained.how == "hello"
@@ -47,6 +49,38 @@ def test_an_endpoint_s_chain_comes_back_byte_for_byte(endpoint: Endpoint, tmp_pa
     for attempt in obtained.attempts:
         assert attempt.reason.isprintable()
         assert attempt.how
+    for certificate in chain:  # shown as far as it can be read, and nothing of it acts on who looks
+        assert certificate.subject is not None or certificate.problems
+        assert all(problem.isprintable() for problem in certificate.problems)
+    assert all(line.isprintable() for line in repr(chain).split("\n"))
+    assert "\x1b" not in chain._repr_html_()
+
+
+PLAIN = {name: endpoint for name, endpoint in ZOO.items() if not endpoint.options.keys() - {"deadline"}}
+
+
+@pytest.mark.parametrize("sweep", [False, True])
+def test_many_at_once_are_each_as_when_asked_alone(sweep: bool, tmp_path: Path) -> None:
+    """All that need no options, from one thread that asks them together."""
+    wanted: dict[str, Endpoint] = {}
+    with ExitStack() as stack:
+        for number, endpoint in enumerate(PLAIN.values()):
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            wanted[f"127.0.0.1:{stack.enter_context(endpoint.open(folder))}"] = endpoint
+        found = list(capture_many(wanted, sweep=sweep, deadline=8, concurrency=16))
+    assert len(found) == len(wanted)
+    for target, result in found:
+        endpoint = wanted[str(target)]
+        if endpoint.chain is None:
+            assert isinstance(result, CaptureFailure)
+            assert re.search(endpoint.reason, result.reason)
+            continue
+        assert isinstance(result, Chain), (target, result)
+        assert ders(result) == endpoint.chain
+        if not sweep:
+            assert (result.obtained.how, result.obtained.possession) == (endpoint.how, endpoint.possession)
+            assert bool(result.obtained.findings) == bool(endpoint.finding)
 
 
 WITHOUT = {name: endpoint for name, endpoint in ZOO.items() if endpoint.chain is None}

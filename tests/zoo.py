@@ -7,6 +7,8 @@ certificate, a wrong key, an abort) raw sockets do.
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import hmac as hashlib_hmac
 import os
 import re
 import shutil
@@ -137,10 +139,15 @@ def program(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen
 
 def s_client(port: int, *arguments: str) -> list[bytes]:
     """What `openssl s_client -showcerts` shows, as DER."""
+    return s_client_says(port, *arguments)[0]
+
+
+def s_client_says(port: int, *arguments: str) -> tuple[list[bytes], str]:
+    """What `openssl s_client -showcerts` shows, as DER, and what it complains of."""
     command = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-showcerts", "-no-CAfile", "-no-CApath",
                "-no-CAstore", "-cipher", "ALL:@SECLEVEL=0", "-legacy_server_connect", *arguments]  # fmt: skip
-    shown = subprocess.run(command, input=b"", capture_output=True, timeout=30, check=False).stdout
-    return pem_blocks(shown.decode("utf-8", "replace"))
+    ran = subprocess.run(command, input=b"", capture_output=True, timeout=30, check=False)
+    return pem_blocks(ran.stdout.decode("utf-8", "replace")), ran.stderr.decode("utf-8", "replace")
 
 
 def pyopenssl(context: SSL.Context) -> contextlib.AbstractContextManager[int]:
@@ -200,7 +207,9 @@ def certificate_message(ders: Sequence[bytes], *, modern: bool = False) -> bytes
 
 
 def sign(key: Any, content: bytes) -> bytes:
-    """A scheme with its signature, as ServerKeyExchange and CertificateVerify hold them."""
+    """A scheme with its signature, as ServerKeyExchange and CertificateVerify hold them. Bytes are one that is none."""
+    if isinstance(key, bytes):
+        return key + vector(b"signed", 2)
     if isinstance(key, rsa.RSAPrivateKey):
         pss = padding.PSS(padding.MGF1(hashes.SHA256()), 32)
         return b"\x08\x04" + vector(key.sign(content, pss, hashes.SHA256()), 2)
@@ -209,12 +218,12 @@ def sign(key: Any, content: bytes) -> bytes:
 
 def tls12(
     ders: Sequence[bytes], key: Any = None, *, first: bytes = b"", then: bytes = b"", certificate: bytes | None = None,
-    size: int = 16384,
+    size: int = 16384, finish: bool = False,
 ) -> Serve:  # fmt: skip
     """TLS 1.2 with ECDHE: ServerHello, Certificate, then ServerKeyExchange if there is a key, then `then`.
 
     `certificate` stands in for the whole Certificate message, `first` is sent before all, records hold `size` bytes.
-    The connection is closed after it.
+    The connection is closed after it, unless it is to `finish` the handshake, as a server from before RFC 5746.
     """
 
     def serve(connection: socket.socket) -> None:
@@ -224,15 +233,42 @@ def tls12(
         flight = message(2, b"\3\3" + random + b"\0" + (b"\xc0\x2f" if is_rsa else b"\xc0\x2b") + b"\0")
         flight += certificate if certificate is not None else certificate_message(ders)
         if key is not None:
-            share = x25519.X25519PrivateKey.generate().public_key().public_bytes_raw()
-            parameters = b"\x03\x00\x1d" + vector(share, 1)
+            private = x25519.X25519PrivateKey.generate()
+            parameters = b"\x03\x00\x1d" + vector(private.public_key().public_bytes_raw(), 1)
             flight += message(12, parameters + sign(key, hello[6:38] + random + parameters))
             flight += message(14, b"")
         connection.sendall(first + records(flight, size=size) + then)
+        if finish:
+            _finish(connection, private, hello, flight)
         if key is not None:
             connection.recv(4096)
 
     return serve
+
+
+def _finish(connection: socket.socket, private: x25519.X25519PrivateKey, hello: bytes, flight: bytes) -> None:
+    """The rest of a TLS 1.2 handshake with AES-128-GCM (RFC 5246, sections 5, 6.3 and 7.4.9; RFC 5288)."""
+
+    def prf(secret: bytes, label: bytes, seed: bytes, length: int) -> bytes:
+        out, link = b"", label + seed
+        while len(out) < length:
+            link = hashlib_hmac.digest(secret, link, "sha256")
+            out += hashlib_hmac.digest(secret, link + label + seed, "sha256")
+        return out[:length]
+
+    def header(size: int) -> bytes:
+        return bytes(8) + b"\x16\3\3" + size.to_bytes(2, "big")
+
+    exchange, _, finished = (exactly(connection, int.from_bytes(exactly(connection, 5)[3:], "big")) for _ in range(3))
+    client, server = hello[6:38], flight[6:38]
+    shared = private.exchange(x25519.X25519PublicKey.from_public_bytes(exchange[5:]))
+    master = prf(shared, b"master secret", client + server, 48)
+    keys = prf(master, b"key expansion", server + client, 40)
+    plain = AESGCM(keys[:16]).decrypt(keys[32:36] + finished[:8], finished[8:], header(len(finished) - 24))
+    digest = hashlib.sha256(hello + flight + exchange + plain).digest()
+    answer = message(20, prf(master, b"server finished", digest, 12))
+    sealed = bytes(8) + AESGCM(keys[16:32]).encrypt(keys[36:40] + bytes(8), answer, header(len(answer)))
+    connection.sendall(records(b"\1", 20) + records(sealed))
 
 
 def tls13(ders: Sequence[bytes], key: Any = None) -> Serve:
