@@ -19,7 +19,7 @@ lab: .venv/workbench.stamp
 	.venv/bin/jupyter lab notebooks/triage.ipynb $$([ "$$(id -u)" != 0 ] || echo --allow-root)
 
 # The other Pythons come before the long run, so that pytest's last line is the one of all tests.
-test: tools .venv/test.stamp .tools/mitmproxy/bin/mitmdump
+test: tools .venv/test.stamp .tools/mitmproxy/bin/mitmdump .tools/schedulers/bin/jupyter-server
 	@$(MAKE) --no-print-directory lint types pythons tests
 
 tools:
@@ -74,3 +74,6 @@ clean:
 # An interceptor of its own: its dependencies and irkit's exclude each other.
 .tools/mitmproxy/bin/mitmdump: | .venv/test.stamp
 	@sh .ci/mitmproxy
+
+.tools/schedulers/bin/jupyter-server: .ci/schedulers | .venv/test.stamp
+	@sh .ci/schedulers

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
+import os
 import re
 import shlex
+import shutil
+import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -60,9 +67,8 @@ def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path, tool: Callab
     assert "Next elapse" in calendar.stdout
 
 
-def test_the_cron_job_and_the_workflow_say_that_a_finding_is_no_fault() -> None:
+def test_the_cron_job_says_that_a_finding_is_no_fault_and_mounts_what_it_names() -> None:
     job = yaml.safe_load((SCHEDULE / "cronjob.yaml").read_text())
-    assert (job["apiVersion"], job["kind"]) == ("batch/v1", "CronJob")
     template = job["spec"]["jobTemplate"]["spec"]
     assert template["backoffLimit"] == 0
     assert template["activeDeadlineSeconds"] > 300, "the deadline of irkit itself comes first"
@@ -73,28 +79,125 @@ def test_the_cron_job_and_the_workflow_say_that_a_finding_is_no_fault() -> None:
     assert workflow["jobs"]["health"]["steps"][-1]["if"] == "always()"
 
 
-def test_airflow_and_jupyter_scheduler_give_the_notebook_parameters_that_it_has() -> None:
+@pytest.mark.parametrize(
+    ("file", "line", "command"),
+    [
+        ("cronjob.yaml", "backoffLimit", ["kubernetes-validate", "--strict"]),
+        ("github-actions.yml", "runs-on", ["check-jsonschema", "--builtin-schema", "vendor.github-workflows"]),
+    ],
+)
+def test_its_own_schema_accepts_the_file_and_refuses_a_misspelt_one(
+    tmp_path: Path, tool: Callable[..., str], file: str, line: str, command: list[str]
+) -> None:
+    command = [tool(command[0]), *command[1:]]
+    done = subprocess.run([*command, str(SCHEDULE / file)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    broken = tmp_path / file
+    broken.write_text((SCHEDULE / file).read_text().replace(line, line + "s"))
+    assert subprocess.run([*command, str(broken)], capture_output=True, check=False).returncode
+
+
+def test_airflow_gives_the_notebook_parameters_that_it_has() -> None:
     calls = [
         node for node in ast.walk(ast.parse((SCHEDULE / "airflow_dag.py").read_text())) if isinstance(node, ast.Call)
     ]
     (operator,) = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "PapermillOperator"]
     given = {keyword.arg: keyword.value for keyword in operator.keywords}
     assert check_parameters(NOTEBOOK, ast.literal_eval(given["parameters"]))
-    job = json.loads((SCHEDULE / "jupyter-scheduler.json").read_text())
-    assert check_parameters(NOTEBOOK, job["parameters"])
-    assert job["input_filename"] == NOTEBOOK.name
 
 
-def test_papermill_alone_as_airflow_calls_it_leaves_a_whole_run(tmp_path: Path) -> None:
-    with prepare("quiet", tmp_path / "drill"):
-        (tmp_path / "hosts.toml").write_text('[[host]]\nincident = "drill/incident.toml"\n')
-        command = [
-            sys.executable, "-m", "papermill", str(NOTEBOOK), str(tmp_path / "o.ipynb"), "-k", "python3",
-            "-p", "hosts", str(tmp_path / "hosts.toml"), "-p", "out", str(tmp_path / "out"),
-        ]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+@pytest.fixture(scope="module")
+def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with hosts.toml of a quiet rehearsal that goes on."""
+    top = tmp_path_factory.mktemp("quiet")
+    with prepare("quiet", top / "drill"):
+        (top / "hosts.toml").write_text('[[host]]\nincident = "drill/incident.toml"\n')
+        yield top
+
+
+def whole(out: Path) -> bool:
+    """Whether one run is there, complete, with its textfile."""
+    (run,) = (out / "runs").iterdir()
+    status = json.loads((run / "result.json").read_text())["status"]
+    assert "irkit_verdict" in (out / "irkit.prom").read_text()
+    assert "complete" in (out / "index.html").read_text()
+    return bool(status == "complete")
+
+
+def test_crons_line_runs_without_a_home_and_prints_only_what_was_found(quiet: Path, tmp_path: Path) -> None:
+    (line,) = re.findall(r"^0 6 \* \* \*  (.*)$", (SCHEDULE / "crontab").read_text(), re.MULTILINE)
+    assert "%" not in line, "cron takes it for the end of the line"
+    environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": "/proc/none"}
+    said = {}
+    (tmp_path / "broken.toml").write_text('[[host]]\nincident = "gone.toml"\n')
+    for hosts in (quiet / "hosts.toml", tmp_path / "broken.toml"):
+        out = tmp_path / hosts.stem
+        out.mkdir()
+        command = line.replace("/etc/irkit/hosts.toml", str(hosts)).replace("/var/lib/irkit", str(out))
+        done = subprocess.run(["sh", "-c", command], env=environment, capture_output=True, text=True, check=False)
+        said[hosts.stem] = done.stdout
+        assert (out / "last.txt").read_text()
+    assert whole(tmp_path / "hosts")
+    assert said["hosts"] == "", "nothing to mail"
+    assert "gone.toml" in said["broken"]
+
+
+def test_jupyter_scheduler_takes_the_definition_and_runs_a_job_of_it(
+    quiet: Path, tmp_path: Path, tool: Callable[..., str]
+) -> None:
+    body = json.loads((SCHEDULE / "jupyter-scheduler.json").read_text())
+    # It writes `name = value` into the notebook as it stands: a text has to bring its quotes.
+    assert check_parameters(NOTEBOOK, {name: ast.literal_eval(value) for name, value in body["parameters"].items()})
+    (tmp_path / "root" / "notebooks").mkdir(parents=True)
+    shutil.copy(NOTEBOOK, tmp_path / "root" / body["input_uri"])
+    kernel = tmp_path / "jupyter" / "kernels" / "python3"
+    kernel.mkdir(parents=True)
+    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    (kernel / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": "irkit", "language": "python"}))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [
+        tool("jupyter-server"), "--no-browser", "--allow-root", f"--port={port}", "--ip=127.0.0.1",
+        "--IdentityProvider.token=token", f"--ServerApp.root_dir={tmp_path / 'root'}",
+    ]  # fmt: skip
+    environment = os.environ | {"HOME": str(tmp_path), "JUPYTER_PATH": str(tmp_path / "jupyter")}
+
+    def call(path: str, content: object = None) -> Any:
+        data = None if content is None else json.dumps(content).encode()
+        headers = {"Authorization": "token token"}
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/scheduler/{path}", data, headers)
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)
+
+    def wait(answer: Callable[[], Any]) -> Any:
+        for _ in range(600):
+            with contextlib.suppress(OSError):
+                if found := answer():
+                    return found
+            time.sleep(0.2)
+        pytest.fail((tmp_path / "log").read_text())
+
+    with (tmp_path / "log").open("w") as log:
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    try:
+        definition = wait(lambda: call("job_definitions", body))["job_definition_id"]
+        (listed,) = call("job_definitions")["job_definitions"]
+        assert (listed["schedule"], listed["timezone"], listed["active"]) == ("0 6 * * *", "UTC", True)
+        given = {"hosts": json.dumps(str(quiet / "hosts.toml")), "out": json.dumps(str(tmp_path / "out"))}
+        job = call(f"job_definitions/{definition}/jobs", {"parameters": given})["job_id"]
+        ended = wait(lambda: (found := call(f"jobs/{job}"))["status"] in {"COMPLETED", "FAILED"} and found)
+    finally:
+        server.terminate()
+        server.wait(20)
+    assert ended["status"] == "COMPLETED", ended["status_message"]
+    assert whole(tmp_path / "out")
+
+
+def test_papermill_alone_as_airflow_calls_it_leaves_a_whole_run(quiet: Path, tmp_path: Path) -> None:
+    command = [
+        sys.executable, "-m", "papermill", str(NOTEBOOK), str(tmp_path / "o.ipynb"), "-k", "python3",
+        "-p", "hosts", str(quiet / "hosts.toml"), "-p", "out", str(tmp_path / "out"),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    (run,) = (tmp_path / "out" / "runs").iterdir()
-    assert json.loads((run / "result.json").read_text())["status"] == "complete"
-    assert "irkit_verdict" in (tmp_path / "out" / "irkit.prom").read_text()
-    assert "complete" in (tmp_path / "out" / "index.html").read_text()
+    assert whole(tmp_path / "out")

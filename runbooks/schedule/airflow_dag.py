@@ -1,4 +1,8 @@
-"""Pin health from Airflow 3, with its PapermillOperator (apache-airflow-providers-papermill)."""
+"""Pin health from Airflow 3, with its PapermillOperator (apache-airflow-providers-papermill).
+
+Airflow's worker needs `pip install "irkit[workbench]"`. `airflow dags test pin_health` runs it once; tried with Airflow
+3.3.2 and provider 3.13.3. The task fails when the notebook does; what it found is in /var/lib/irkit and its alerts.
+"""
 
 from __future__ import annotations
 
