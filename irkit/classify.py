@@ -56,7 +56,9 @@ def classify(evidence: Evidence) -> Verdict:
     found.sort(key=lambda item: (item[0], VERDICTS.index(item[1].verdict), -(item[1].cohort.failures or 0)))  # 6
     judged = [item for _, item in found]
     gravest = judged[0]
-    findings = {(f.id, f.says): f for item in judged for f in item.findings}
+    findings = dict[tuple[str, str], Finding]()
+    for finding in (finding for item in judged for finding in item.findings):
+        findings.setdefault((finding.id, finding.says), finding)  # what is said twice weighs in its first place
     checks = dict.fromkeys(check for item in judged for check in item.would_change_it)
     return Verdict(
         verdict=gravest.verdict,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
+from math import isnan
 from typing import TYPE_CHECKING
 
+from irkit import cohortplots, plots
 from irkit.appraisal import appraise
 from irkit.chain import Chain
 from irkit.errors import IrkitError
@@ -23,11 +25,12 @@ from irkit.render import (
     html,
     moment,
     paragraph,
+    percent,
     strong,
     table,
     text,
 )
-from irkit.summary import interval, percent
+from irkit.summary import explained, interval, onset_inside, since_onset
 from irkit.verdict import Cohort, Verdict
 
 if TYPE_CHECKING:
@@ -38,6 +41,11 @@ __all__ = ["captures", "comparison", "missing", "picture_of", "scope"]
 
 
 # --- 1. Scope
+
+_SHAPES = {
+    "step": "at once (step)", "ramp": "growing (ramp)", "blip": "short and over (blip)",
+    "recurring": "again and again (recurring)", "drift": "slowly (drift)", "none": "nothing rose",
+}  # fmt: skip
 
 
 def scope(evidence: Evidence, verdict: Verdict | None = None) -> Markup:
@@ -52,59 +60,93 @@ def scope(evidence: Evidence, verdict: Verdict | None = None) -> Markup:
         return fragment(
             paragraph("How many users fail, and since when, is not known: no failures were counted."),
             missing(evidence, "metrics"),
-            _cohorts(verdict),
+            _cohorts(evidence, verdict),
         )
     total = failures.by().iloc[0]
-    parts = [
+    ratio = percent(total.ratio) if total.validations else "no ratio"
+    since = onset_inside(evidence, verdict)
+    return fragment(
         paragraph(
             strong(f"{total.failures:,.0f} of {total.validations:,.0f} validations failed"),
-            f" ({percent(total.ratio) if total.validations else 'no ratio'}), {moment(failures.start)} to "
-            f"{moment(failures.end)}.",
-        )
-    ]
-    parts.append(_cohorts(verdict))
-    parts.append(picture_of(lambda plots: plots.failure_ratio(evidence, verdict)))
-    parts.append(_changes(evidence))
-    parts.append(_explanations(failures, verdict))
-    for name in failures.roles:
-        counted = failures.by(name)
-        if len(counted) > 1:
-            rows = [
-                (value or "(no value)", f"{r.failures:,.0f}", f"{r.validations:,.0f}", percent(r.ratio))
-                for value, r in counted.iterrows()
-            ]
-            shown = table((name, "failures", "validations", "share failing"), rows, limit=20)
-            parts.append(details(f"Counts by {name}", shown))
-    parts += [
-        picture_of(lambda plots: plots.heatmap(failures, since=verdict.onset if verdict else None)),
-        bullets(failures.findings),
-    ]
-    if failures.query:
-        parts.append(details("The query", code(failures.query), aside("From ", failures.source)))
-    return fragment(*parts)
+            f" ({ratio}) from {moment(failures.start)} to {moment(failures.end)}.",
+        ),
+        paragraph(words) if (words := explained(evidence, verdict)) else "",
+        _cohorts(evidence, verdict),
+        picture_of(lambda: plots.failure_ratio(evidence, verdict)),
+        _changes(evidence),
+        *_worst(failures, since),
+        picture_of(lambda: cohortplots.cohorts_over_time(failures, verdict)),
+        _explanations(failures, since),
+        details("What to know about these counts", bullets(map(_sentence, failures.findings)))
+        if failures.findings
+        else "",
+        details("The query", code(failures.query), aside("From ", failures.source)) if failures.query else "",
+    )
 
 
-def _cohorts(verdict: Verdict | None) -> Markup:
+def _cohorts(evidence: Evidence, verdict: Verdict | None) -> Markup:
     if verdict is None or not verdict.cohorts:
         return Markup()
     rows = []
     for judged in verdict.cohorts:
         cohort = judged.cohort
-        counts = (
-            "unknown"
-            if cohort.failures is None or cohort.validations is None
-            else f"{cohort.failures:,.0f} of {cohort.validations:,.0f}"
-        )
-        shape = cohort.shape + (f", until {moment(cohort.end)}" if cohort.end is not None else "")
-        rows.append((cohort.name, counts, percent(cohort.share), _began(cohort), shape or "unknown", judged.verdict))
-    headers = ("who", "failed", "share of all traffic", "since", "shape", "verdict")
+        failed, validated = since_onset(evidence, cohort) or (cohort.failures, cohort.validations)
+        counts = "unknown"
+        if failed is not None and validated:
+            counts = f"{failed:,.0f} of {validated:,.0f} ({percent(failed / validated)})"
+        shape = _SHAPES.get(cohort.shape, "unknown") + (f", until {moment(cohort.end)}" if cohort.end else "")
+        rows.append((cohort.name, _began(cohort), counts, percent(cohort.share), shape, judged.verdict))
+    failures = "failures since then" if any(judged.cohort.onset for judged in verdict.cohorts) else "failures"
+    headers = ("who", "since", failures, "share of all validations", "how it rose", "verdict")
     return table(headers, rows, "Cohorts: failures that belong together, the gravest first")
 
 
-def _explanations(failures: Failures, verdict: Verdict | None) -> Markup:
+def _worst(failures: Failures, since: datetime | None) -> Iterator[Markup]:
+    """The worst values of each role: those of the role that tells most as bars and as a table, the others folded."""
+    from irkit.trend import trend
+
+    shown = trend(failures)
+    telling = shown.by if shown is not None else ""
+    when = f"since {moment(since)}" if since else "in the whole window"
+    roles = [name for name in failures.roles if len({cohort[name] for cohort in failures.cohorts}) > 1]
+    for name in sorted(roles, key=lambda name: name != telling):
+        made = _top(failures, name, since)
+        if name == telling:
+            yield picture_of(lambda: cohortplots.worst(failures, by=telling, since=since))
+            yield table(*made, f"The most failures by {name}, {when}", limit=10)
+        else:
+            yield details(f"The most failures by {name}, {when}", table(*made, limit=20))
+
+
+def _top(failures: Failures, name: str, since: datetime | None) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
+    """A table as Grafana's top-k; without an onset there is no baseline, and nothing beyond it."""
+    from irkit.scope import top
+
+    found = top(failures, name, limit=1000, since=since)
+    headers: tuple[str, ...] = (name, "failures", "validations", "share failing", "95 % interval")
+    rows: list[tuple[object, ...]] = [
+        (value or "(no value)", f"{row.failures:,.0f}", f"{row.validations:,.0f}",
+         percent(row.ratio) if row.validations else "none", f"{percent(row.low)} to {percent(row.high)}")
+        for value, row in found.iterrows()
+    ]  # fmt: skip
+    if since is None:
+        return headers, rows
+    more = [
+        (f"{max(row.excess, 0):,.0f}", percent(row.share), _times(row.lift),
+         moment(row["first"]) if row.failures else "none")
+        for _, row in found.iterrows()
+    ]  # fmt: skip
+    headers += ("beyond the baseline", "share of that", "times the others' share", "first failure")
+    return headers, [(*row, *rest) for row, rest in zip(rows, more, strict=True)]
+
+
+def _times(lift: float) -> str:
+    return "" if isnan(lift) else f"{lift:,.0f}" if lift >= 10 else f"{lift:.1f}"
+
+
+def _explanations(failures: Failures, since: datetime | None) -> Markup:
     """Which labels explain what failed since the onset, ranked; those that only seem to are named as such."""
-    since = verdict.onset if verdict is not None else None
-    if since is None or not failures.start < since < failures.end:
+    if since is None:
         return Markup()
     from irkit.scope import scope as ranked
 
@@ -118,8 +160,12 @@ def _explanations(failures: Failures, verdict: Verdict | None) -> Markup:
         )
         for one in ranked(failures, since=since)[:8]
     ]  # fmt: skip
-    headers = ("smallest set", "by", "share of the excess", "ratio inside", "ratio outside", "explains it")
-    return details("Which labels explain the failures since then", table(headers, rows)) if rows else Markup()
+    headers = ("smallest set", "by", "of the failures beyond the baseline", "fail there", "elsewhere", "explains it")
+    return details("Which labels explain the failures, ranked", table(headers, rows)) if rows else Markup()
+
+
+def _sentence(words: str) -> str:
+    return words[:1].upper() + words[1:] + ("" if words.endswith(".") else ".")
 
 
 def _changes(evidence: Evidence) -> Markup:
@@ -175,9 +221,9 @@ def captures(evidence: Evidence) -> Markup:
         )
     if evidence.reports is not None:
         parts.append(evidence.reports.shown())
-    else:
+    elif not evidence.observed:
         parts.append(paragraph("No chain that a failing client saw is at hand."))
-    parts.append(picture_of(lambda plots: plots.key_timeline(evidence)))
+    parts.append(picture_of(lambda: plots.key_timeline(evidence)))
     parts += [missing(evidence, "capture", "client chain", "history"), _odd_captures(evidence)]
     chains = [*((capture.chain, capture.at, "") for capture in evidence.captures)]
     chains += [(item.chain, item.at, item.network) for item in evidence.observed]
@@ -266,7 +312,7 @@ def comparison(evidence: Evidence, verdict: Verdict | None = None) -> Markup:
         return fragment(paragraph("There is no chain to compare."), _releases(evidence))
     told = [] if verdict is None else [f.says for f in verdict.findings if f.id in _COMPARED]
     parts = [paragraph(_changed(facts)), bullets(html(says, 1000) for says in told)]
-    parts.append(picture_of(lambda plots: plots.chain_comparison(evidence, chains=chains)))
+    parts.append(picture_of(lambda: plots.chain_comparison(evidence, chains=chains)))
     parts.append(_positions(chains))
     if evidence.releases:
         parts += [_acceptance(chains), _reasons(chains)]
@@ -369,12 +415,10 @@ def missing(evidence: Evidence, *sources: str) -> Markup:
     )
 
 
-def picture_of(draw: Callable[..., Picture | None]) -> Markup:
+def picture_of(draw: Callable[[], Picture | None]) -> Markup:
     """A picture, or in words why there is none: the report goes on without it."""
-    from irkit import plots
-
     try:
-        picture = draw(plots)
+        picture = draw()
     except IrkitError as error:
         return aside(f"No picture: {error}.")
     except Exception as error:  # noqa: BLE001 - a report without a picture is better than none

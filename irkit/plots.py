@@ -1,4 +1,4 @@
-"""Pictures for the report: failures and keys over time, chains side by side, releases by region, likelihoods.
+"""Pictures for the report: failures and keys over time, chains side by side.
 
 Every picture is readable in grey (line styles, markers, hatches, labels beside what they name), states UTC on its time
 axis, and has an alt text that says in numbers what it shows. Nothing here touches pyplot or the user's settings.
@@ -18,19 +18,18 @@ from irkit.errors import MissingExtraError
 from irkit.evidence import Evidence
 from irkit.lineup import DEPTH, Column, Lineup, lineup, role, short_name
 from irkit.render import moment, plot_text, text
-from irkit.trend import Line, Trend, groups, ratio_text, trend
-from irkit.verdict import Cohort, Verdict
+from irkit.trend import Line, Trend, trend
+from irkit.verdict import Verdict
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from irkit.failures import Failures
-    from irkit.remedy import Remediation
 
 __all__ = [
-    "FAINT", "INK", "Picture", "chain_comparison", "dates", "drawing", "failure_ratio", "heatmap", "key_timeline",
-    "naive", "probabilities", "restored", "to_png",
+    "FAINT", "INK", "INTERVAL", "MUTED", "Picture", "chain_comparison", "dates", "drawing", "failure_ratio",
+    "key_timeline", "naive", "span", "time_axis", "to_png",
 ]  # fmt: skip
 
 INK, MUTED, FAINT, INTERVAL = "#1b1e22", "#4b525b", "#d5dae0", "#f5c9a8"  # the last two carry no text of their own
@@ -40,7 +39,6 @@ _STYLES: tuple[tuple[str, Any, str], ...] = (
     ("#6e3b00", (0, (3, 2)), "D"), ("#4b525b", (0, (1, 2)), "v"),
 )  # fmt: skip
 _DASHES = {"onset": "-", "notBefore": (0, (6, 3)), "release": (0, (1, 2)), "change": (0, (6, 2, 1, 2))}
-DARKEST = 0.75  # of the heat map's cells: how far from white
 _HATCHES = ("", "////", "....", "xxxx", "----", "||||", "\\\\\\\\", "++++", "oo", "**")
 _SHADES = ("#ffffff", "#e4e8ed", "#f6ecd9", "#dcebe0", "#f7e3e4", "#ece6f4", "#dbe8f6", "#efefef", "#fff3c4", "#e0e0e0")
 
@@ -117,13 +115,13 @@ def failure_ratio(source: Evidence | Failures, verdict: Verdict | None = None, *
     with drawing(9.2, 5.0 + 0.16 * len(shown.marks)) as figure:
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3.2, 1))
         _draw_lines(top, shown)
-        _draw_marks(top, bottom, shown, verdict.cohorts[0].cohort if verdict and verdict.cohorts else None)
+        _draw_marks(top, bottom, shown, verdict)
         per_minute = 60 * shown.validations / shown.step.total_seconds()
         bottom.fill_between(shown.starts, per_minute, step="post", color=FAINT, edgecolor=MUTED, linewidth=0.8)
         bottom.set_ylim(bottom=0)
         bottom.set_ylabel("validations\nper minute")
         top.set_ylabel("failing validations, %")
-        _time_axis(bottom, shown)
+        time_axis(bottom, shown)
         for axes in (top, bottom):
             axes.grid(visible=True, axis="y", color=FAINT, linewidth=0.7)
             axes.set_axisbelow(True)
@@ -132,7 +130,8 @@ def failure_ratio(source: Evidence | Failures, verdict: Verdict | None = None, *
         png = to_png(figure)
     caption = (
         f"Share of pin validations of {text(shown.failures.host)} that fail, {shown.what}, in steps of "
-        f"{_span(shown.step)}, UTC. A line breaks where there were no validations or no data. Below: all traffic."
+        f"{span(shown.step)}, UTC. A line breaks where there were no validations or no data. A shaded band is the 95 % "
+        "interval of an onset. Below: all traffic."
     )
     return Picture(png, shown.alt, caption)
 
@@ -178,18 +177,21 @@ def _name_lines(axes: Axes, lines: Sequence[Line], height: float) -> None:
         )  # fmt: skip
 
 
-def _draw_marks(top: Axes, bottom: Axes, shown: Trend, cohort: Cohort | None) -> None:
+def _draw_marks(top: Axes, bottom: Axes, shown: Trend, verdict: Verdict | None) -> None:
     """The moments, each named above the picture in a row of its own, so that near ones don't cover one another."""
-    if cohort is not None and cohort.earliest is not None and cohort.latest is not None:
-        for axes in (top, bottom):
-            axes.axvspan(naive(cohort.earliest), naive(cohort.latest), color=INTERVAL, linewidth=0, zorder=0)
+    for judged in verdict.cohorts if verdict is not None else ():
+        if judged.cohort.earliest is not None and judged.cohort.latest is not None:
+            for axes in (top, bottom):
+                ends = naive(judged.cohort.earliest), naive(judged.cohort.latest)
+                axes.axvspan(*ends, color=INTERVAL, linewidth=0, zorder=0)
     middle = shown.failures.start + (shown.failures.end - shown.failures.start) / 2
+    clock = "%H:%M" if shown.failures.end - shown.failures.start <= timedelta(days=1) else "%m-%d %H:%M"
     for row, mark in enumerate(shown.marks):
         for axes in (top, bottom):
             axes.axvline(naive(mark.at), color=INK, linestyle=_DASHES[mark.kind], linewidth=1.1, zorder=1)
         early = mark.at < middle
         top.annotate(
-            f"{plot_text(mark.what, 44)} {mark.at.astimezone(UTC):%H:%M}", (naive(mark.at), 1.0),
+            f"{plot_text(mark.what, 44)} {mark.at.astimezone(UTC):{clock}}", (naive(mark.at), 1.0),
             xycoords=("data", "axes fraction"), xytext=(3 if early else -3, 4 + 12 * (len(shown.marks) - 1 - row)),
             textcoords="offset points", fontsize=8.5, color=INK, ha="left" if early else "right",
             annotation_clip=False, fontweight="bold" if mark.kind == "onset" else "normal",
@@ -201,7 +203,8 @@ def naive(at: datetime) -> Any:
     return at.astimezone(UTC).replace(tzinfo=None)
 
 
-def _time_axis(axes: Axes, shown: Trend) -> None:
+def time_axis(axes: Axes, shown: Trend) -> None:
+    """The whole window across, in UTC."""
     dates(axes)
     axes.set_xlim(naive(shown.failures.start), naive(shown.failures.end))
 
@@ -216,74 +219,10 @@ def dates(axes: Axes) -> None:
     axes.set_xlabel("time, UTC")
 
 
-def _span(step: timedelta) -> str:
+def span(step: timedelta) -> str:
+    """The length of a bin in words."""
     minutes = step.total_seconds() / 60
     return f"{minutes:g} min" if minutes >= 1 else f"{step.total_seconds():g} s"
-
-
-def heatmap(
-    failures: Failures | None, *, since: datetime | None = None, rows: str = "version", columns: str = "region"
-) -> Picture | None:
-    """The share of validations that fail, release by region.
-
-    Args:
-        failures: The counts; None for none.
-        since: Only from then on, aware; the whole window when left out.
-        rows: The role down the side.
-        columns: The role across the top.
-
-    Returns:
-        The picture; None when the failures are not told apart by both roles.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
-    """
-    import numpy as np
-
-    if failures is None or not {rows, columns} <= set(failures.roles):
-        return None
-    down, across = groups(failures, rows), groups(failures, columns)
-    if len(down) < 2 or len(across) < 2:
-        return None
-    after = failures.times >= np.datetime64(naive(since or failures.start), "s")
-    ratio = np.full((len(down), len(across)), np.nan)
-    for i, row in enumerate(down.values()):
-        for j, column in enumerate(across.values()):
-            chosen = failures.select(**{rows: row, columns: column})
-            whole = np.nansum(chosen.validations[:, after])
-            ratio[i, j] = np.nansum(chosen.failures[:, after]) / whole if whole else np.nan
-    highest = max(float(np.nanmax(ratio)), 0.001) if not np.isnan(ratio).all() else 0.001
-    with drawing(min(9.2, 2.4 + 0.95 * len(across)), 0.7 + 0.36 * len(down)) as figure:
-        axes = figure.subplots()
-        axes.pcolormesh(1 - DARKEST * ratio / highest, cmap="gray", vmin=0, vmax=1, edgecolors=FAINT, linewidth=1)
-        for (i, j), value in np.ndenumerate(ratio):
-            shown = "none" if np.isnan(value) else ratio_text(float(value))
-            axes.text(j + 0.5, i + 0.5, shown, ha="center", va="center", fontsize=9, color=_ink(value / highest))
-        axes.invert_yaxis()
-        axes.set_xticks([j + 0.5 for j in range(len(across))], [plot_text(name, 14) for name in across])
-        axes.set_yticks([i + 0.5 for i in range(len(down))], [plot_text(name, 24) for name in down])
-        axes.tick_params(length=0)
-        axes.xaxis.tick_top()
-        axes.spines[:].set_visible(False)
-        png = to_png(figure)
-    cells = sorted(
-        ((float(ratio[i, j]), f"{text(row, 40)} in {text(column, 40)}")
-        for i, row in enumerate(down) for j, column in enumerate(across) if not np.isnan(ratio[i, j])),
-        reverse=True,
-    )  # fmt: skip
-    window = f"from {moment(max(since, failures.start))} on" if since else "over the whole window"
-    alt = f"Shares of failing validations {window}, {rows} by {columns}: "
-    alt += "; ".join(f"{name} {ratio_text(value)}" for value, name in cells[:12])
-    alt += f"; {len(cells) - 12} more cells, each at most {ratio_text(cells[12][0])}." if len(cells) > 12 else "."
-    return Picture(
-        png, alt, f"Share of failing validations {window}, {rows} by {columns}: the stronger the shade, the more."
-    )
-
-
-def _ink(share: float) -> str:
-    """Black or white on a cell, whichever has the higher contrast (WCAG 2.2, relative luminance): 4.5 at the least."""
-    level = 1 - DARKEST * share
-    return "white" if ((level + 0.055) / 1.055) ** 2.4 < 0.179 else "black"
 
 
 def chain_comparison(evidence: Evidence, *, chains: Lineup | None = None) -> Picture | None:
@@ -404,47 +343,3 @@ def key_timeline(evidence: Evidence) -> Picture | None:
     ]
     more = f" {len(ordered) - len(rows)} earlier keys are not drawn." if len(ordered) > len(rows) else ""
     return Picture(png, "Leaf keys over time. " + "; ".join(said) + ".", f"Which leaf key was seen when, UTC.{more}")
-
-
-def probabilities(verdict: Verdict) -> Picture | None:
-    """How likely each verdict is by the findings.
-
-    Returns:
-        The picture; None where nothing was judged.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
-    """
-    if not verdict.confidence:
-        return None
-    likely = sorted(verdict.probabilities.items(), key=lambda item: -item[1])
-    return _bars(likely, "Probability of each verdict by the findings, before the safety rule is held against it")
-
-
-def restored(remediation: Remediation) -> Picture | None:
-    """What share of the failing validations each action brings back.
-
-    Returns:
-        The picture; None where that can't be worked out for any action.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
-    """
-    known = [(action.title, action.restores) for action in remediation.actions if action.restores is not None]
-    return _bars(known[:8], "Share of the failing validations that each action brings back") if known else None
-
-
-def _bars(rows: Sequence[tuple[str, float]], caption: str) -> Picture:
-    """Shares, 0 to 1, as bars with their names above and their values beside them."""
-    with drawing(9.2, 0.5 + 0.5 * len(rows)) as figure:
-        axes = figure.subplots()
-        for y, (name, value) in enumerate(rows):
-            axes.barh(y, value, height=0.36, color=MUTED)
-            axes.text(0, y - 0.22, plot_text(name, 110), fontsize=9.5, va="bottom")
-            axes.text(value + 0.008, y, f"{100 * value:.3g} %", fontsize=9.5, va="center", fontweight="bold")
-        axes.set_xlim(0, 1.1)
-        axes.set_ylim(len(rows) - 0.6, -0.75)
-        axes.axis("off")
-        png = to_png(figure)
-    said = "; ".join(f"{text(name, 160)} {100 * value:.3g} %" for name, value in rows)
-    return Picture(png, f"{caption}: {said}.", f"{caption}.")

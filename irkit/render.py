@@ -21,9 +21,10 @@ from typing import Any
 from irkit.style import STYLE
 
 __all__ = [
-    "SYMBOLS", "Markup", "aside", "badge", "banner", "bullets", "card", "cell", "code", "contents", "definitions",
-    "details", "figure", "fragment", "heading", "html", "label", "link", "markdown", "moment", "page", "paragraph",
-    "percent", "plain", "plot_text", "section", "show", "status", "steps", "strong", "table", "text", "text_table",
+    "SYMBOLS", "Markup", "aside", "badge", "banner", "bullets", "card", "cards", "cell", "code", "contents",
+    "definitions", "details", "figure", "fragment", "heading", "html", "label", "link", "markdown", "moment", "page",
+    "paragraph", "percent", "plain", "plot_text", "section", "show", "status", "steps", "strong", "table", "text",
+    "text_table",
 ]  # fmt: skip
 
 LIMIT = 300  # characters of one value shown; a CN can hold a megabyte
@@ -37,6 +38,7 @@ _BLANK = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\uf
 # Scripts with letters that look like Latin ones; inside a word or host name that has Latin letters they are spelt out.
 _LOOKALIKE = frozenset({"CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "COPTIC", "LISU", "FULLWIDTH", "MATHEMATICAL"})
 _PLAIN = re.compile(r"[ -~]*\Z")
+_PERCENT = re.compile(r"(?<=\d) %")  # kept on the line of its number
 _WORD = re.compile(r"[\w.-]+|[^\w.-]")
 
 SYMBOLS = {
@@ -111,7 +113,7 @@ def html(value: object, limit: int = LIMIT) -> Markup:
     if isinstance(value, Markup):
         return value
     shown = text(value, limit)
-    escaped = _html.escape(shown, quote=True)
+    escaped = _PERCENT.sub("&nbsp;%", _html.escape(shown, quote=True))
     # Right-to-left letters would pull the words and numbers around them out of their order.
     turned = not shown.isascii() and any(unicodedata.bidirectional(char) in {"R", "AL", "AN"} for char in shown)
     return Markup(f"<bdi>{escaped}</bdi>" if turned else escaped)
@@ -174,7 +176,7 @@ def plain(markup: Markup) -> str:
     shown = re.sub(r"</(td|th|dt)>", "  ", shown)
     shown = re.sub(r"<li>", "- ", shown)
     shown = re.sub(r"</(p|h\d|li|tr|dd|div|pre|caption|summary|figcaption|table|ul|ol)>|<br>", "\n", shown)
-    shown = _html.unescape(re.sub(r"<[^>]*>", "", shown))
+    shown = _html.unescape(re.sub(r"<[^>]*>", "", shown).replace("&nbsp;", " "))
     return re.sub(r"\n{3,}", "\n\n", "\n".join(line.rstrip() for line in shown.splitlines())).strip()
 
 
@@ -265,6 +267,11 @@ def card(title: object, *body: object, stop: bool = False) -> Markup:
     """A framed part of the first screen; `stop` marks what must not be done."""
     kind = "card stop" if stop else "card"
     return Markup(f'<div class="{kind}"><h2>{html(title)}</h2>{fragment(*body, limit=1000)}</div>')
+
+
+def cards(*made: Markup) -> Markup:
+    """Cards side by side where there is room."""
+    return Markup(f'<div class="cards">{fragment(*made)}</div>')
 
 
 def aside(*parts: object) -> Markup:

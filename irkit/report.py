@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from irkit.evidence import Evidence
-from irkit.exhibits import captures, comparison, missing, picture_of, scope
+from irkit.exhibits import captures, comparison, missing, scope
 from irkit.remedy import Action, Remediation
 from irkit.render import (
     Markup,
@@ -16,6 +16,7 @@ from irkit.render import (
     banner,
     bullets,
     card,
+    cards,
     code,
     contents,
     definitions,
@@ -26,6 +27,7 @@ from irkit.render import (
     moment,
     page,
     paragraph,
+    percent,
     section,
     steps,
     strong,
@@ -36,8 +38,9 @@ from irkit.runbook import section as runbook_section
 from irkit.summary import (
     duration,
     effect,
+    explained,
+    interval,
     meaning,
-    percent,
     restores,
     result_json,
     since,
@@ -58,10 +61,10 @@ __all__ = [
 
 def classification(evidence: Evidence, verdict: Verdict) -> Markup:
     """The verdict with everything it rests on, strongest first, and what would change it."""
+    del evidence  # every section is called alike
     parts = [
         paragraph(badge(verdict.verdict), " ", strong(verdict.cause or "no cause"), ", ", _confident(verdict), "."),
         paragraph(meaning(verdict.verdict, verdict.cause)),
-        paragraph("Failing since ", since(evidence, verdict), ".") if verdict.onset is not None else "",
         _findings(verdict.findings),
     ]
     if len(verdict.cohorts) > 1:
@@ -74,7 +77,6 @@ def classification(evidence: Evidence, verdict: Verdict) -> Markup:
     if verdict.confidence:
         chances = [(name, percent(value)) for name, value in likely]
         parts.append(table(("verdict", "probability"), chances, "Probability by the findings"))
-        parts.append(picture_of(lambda plots: plots.probabilities(verdict)))
     parts += [heading("What would change it"), _checks(verdict)]
     return fragment(*parts)
 
@@ -113,17 +115,21 @@ def remedy(evidence: Evidence, verdict: Verdict, remediation: Remediation) -> Ma
     """What to do, in order, with what each action restores; in a MITM what not to do comes first."""
     do_not = _do_not(verdict, remediation)
     parts = [_action(i, action) for i, action in enumerate(remediation.actions, 1)]
-    if parts:
+    if len(parts) > 1:
         rows = [
-            (i, action.title, restores(action), action.takes.partition(":")[0], action.weakens or "nothing")
+            (i, action.title, _share(action), action.takes.partition(":")[0] or "unknown", action.weakens or "nothing")
             for i, action in enumerate(remediation.actions, 1)
         ]
-        chart = picture_of(lambda plots: plots.restored(remediation))
-        parts = [table(("", "what", "what it restores", "takes", "weakens"), rows, "Actions, in order"), chart, *parts]
+        headers = ("no.", "what", "failing validations it restores", "takes", "weakens")
+        parts.insert(0, table(headers, rows, "Actions, in order"))
     if not parts:
         parts = [paragraph("Nothing is to be done." if verdict.verdict == "none" else "No action could be worked out.")]
     ordered = [do_not, *parts] if _careful(verdict) else [*parts, do_not]
     return fragment(*ordered, _runbook(evidence, verdict))
+
+
+def _share(action: Action) -> str:
+    return "none by itself" if action.restores == 0 else percent(action.restores)
 
 
 def _runbook(evidence: Evidence, verdict: Verdict) -> Markup:
@@ -153,7 +159,7 @@ def _action(number: int, action: Action) -> Markup:
     takes = f" It takes {action.takes}." if action.takes else ""
     said = paragraph(_sentence(restores(action)), " ", action.why, takes)
     parts = [heading(f"{number}. {text(action.title)}"), said]
-    if len(action.by_release) > 1:
+    if len({share for _, share in action.by_release}) > 1:
         rows = [(name, percent(share)) for name, share in action.by_release]
         parts.append(table(("release", "restored"), rows))
     return fragment(*parts, weakens, steps(_step(step) for step in action.steps))
@@ -209,12 +215,12 @@ def answer(evidence: Evidence, verdict: Verdict, remediation: Remediation) -> Ma
         )
     elif verdict.verdict != "none":
         first = card("Do now", paragraph("No action could be worked out: see what is missing."))
-    cards = [_do_not(verdict, remediation), first] if _careful(verdict) else [first, _do_not(verdict, remediation)]
+    both = [_do_not(verdict, remediation), first] if _careful(verdict) else [first, _do_not(verdict, remediation)]
     return fragment(
         heading(fragment(badge(verdict.verdict), " ", verdict.cause), 1),
         paragraph(meaning(verdict.verdict, verdict.cause)),
         definitions(pairs),
-        *cards,
+        cards(*both),
     )
 
 
@@ -226,14 +232,15 @@ def _then(remediation: Remediation) -> Markup:
 
 def _people(evidence: Evidence, verdict: Verdict) -> Markup:
     words = [html(who(evidence, judged.cohort), 800) for judged in verdict.cohorts[:4]]
+    more = explained(evidence, verdict)
     if len(words) < 2:
-        return words[0] if words else html("unknown")
-    more = len(verdict.cohorts) - len(words)
+        return fragment(words[0] if words else "unknown", ". " + more if more else "", limit=1000)
+    left = len(verdict.cohorts) - len(words)
     said = [
         fragment(shown, " (", strong(judged.verdict), ")")
         for shown, judged in zip(words, verdict.cohorts, strict=False)
     ]
-    return bullets([*said, *([f"and {more} more cohorts"] if more else [])])
+    return bullets([*said, *([f"and {left} more cohorts"] if left else []), *([more] if more else [])])
 
 
 def report_html(
@@ -258,13 +265,13 @@ def report_html(
         error: What ended an incomplete run.
     """
     incident = evidence.incident
-    took = f", took {_took(finished - started)}" if finished is not None else ""
-    head = [
-        aside(
-            f"irkit · incident {text(incident.id, 120)} · {text(incident.host, 120)}:{incident.port} · "
-            f"{moment(incident.start)} to {moment(incident.end)} · evidence of {moment(evidence.now)}{took}"
-        )
-    ]
+    parts = ["irkit", f"incident {text(incident.id, 120)}", f"{text(incident.host, 120)}:{incident.port}"]
+    parts.append(f"{interval(incident.start, incident.end)} UTC")
+    if abs(evidence.now - incident.end) > timedelta(minutes=5):
+        parts.append(f"evidence of {moment(evidence.now)}")
+    if finished is not None:
+        parts.append(f"took {_took(finished - started)}")
+    head = [aside(" · ".join(parts))]
     if status != "complete":
         why = f" It ended with: {text(error, 800)}" if error else ""
         head.append(banner(f"THIS RUN DID NOT COMPLETE. What follows is what it had; don't decide by it alone.{why}"))

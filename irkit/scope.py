@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import combinations
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -60,9 +61,11 @@ class Explanation:
 
     @property
     def name(self) -> str:
-        """The set in words, as `region ap-south`, or `version 5.3.0 and region ap-south`."""
-        said = "; ".join(map(_name, self.cohorts[:NAMED]))
-        return said + (f" and {len(self.cohorts) - NAMED} more" if len(self.cohorts) > NAMED else "")
+        """The set in words, as `region ap-south`, or `version 5.2.0 or 5.3.0 with region ap-south`."""
+        values = {role: dict.fromkeys(cohort[role] for cohort in self.cohorts) for role in self.roles}
+        if prod(map(len, values.values())) == len(self.cohorts):
+            return " with ".join(f"{role} {_either(found)}" for role, found in values.items())
+        return _either(" with ".join(f"{role} {cohort[role]}" for role in self.roles) for cohort in self.cohorts)
 
     def __str__(self) -> str:
         owed = f"; only through {' and '.join(self.through)}" if self.through else ""
@@ -72,8 +75,10 @@ class Explanation:
         )
 
 
-def _name(cohort: Mapping[str, str]) -> str:
-    return " and ".join(f"{role} {text(value or '(no value)', 60)}" for role, value in cohort.items())
+def _either(values: Iterable[str]) -> str:
+    named = [text(value or "(no value)", 60) for value in values]
+    more = [f"{len(named) - NAMED} more"] if len(named) > NAMED else []
+    return " or ".join(named[:NAMED] + more)
 
 
 def in_words(ranked: Sequence[Explanation]) -> str:
@@ -86,16 +91,17 @@ def in_words(ranked: Sequence[Explanation]) -> str:
     first, *others = ranked
     if not first.explains:
         return "No label, nor two together, tells those that fail from the others."
-    hold = "holds" if len(first.cohorts) == 1 else "hold"
     said = (
-        f"{_begun(first.name)} {hold} {percent(first.share)} of the failures beyond the baseline: "
+        f"{_begun(first.name)} has {percent(first.share)} of the failures beyond the baseline: "
         f"{percent(first.ratio)} of validations there, {percent(first.outside)} elsewhere."
     )
     for one in [one for one in others if one.through and len(one.roles) == 1 and one.lift >= 2][:2]:
-        said += (
-            f" {_begun(_name(one.cohorts[0]))} stands out too, but only through the {' and '.join(one.through)}: "
-            "outside it works (Simpson's paradox)."
-        )
+        if one.roles[0] not in first.roles:
+            leading = f"{one.roles[0]} {_either(one.cohorts[0].values())}"
+            said += (
+                f" {_begun(leading)} stands out too, but only through the {' and '.join(one.through)}: "
+                "outside it works (Simpson's paradox)."
+            )
     return said
 
 

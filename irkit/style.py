@@ -22,15 +22,15 @@ _RULES = """
     --back: #15181b; --text: #e7e9ec; --muted: #abb3bd; --line: #414952; --raised: #1f2428; --link: #8ab4f8;
     --warn-back: #3d2e0a; --warn-text: #ffe3a3; --stop-back: #3c1518; --stop-text: #ffc9cc;
   }
-  .irkit-view figure img { filter: invert(.91) hue-rotate(180deg); }
+  .irkit-view figure img { filter: invert(.91) hue-rotate(180deg); mix-blend-mode: lighten; }
 }
 .irkit-view.irkit-cell { font-size: 14px; padding: 2px 8px; }
-.irkit-view main { max-width: 68rem; margin: 0 auto; padding: 1rem 1.25rem 4rem; }
+.irkit-view main { max-width: 76rem; margin: 0 auto; padding: 1rem 1.25rem 4rem; }
 .irkit-view :is(h1, h2, h3) { font-weight: 700; line-height: 1.25; text-wrap: balance; }
 .irkit-view h1 { font-size: 1.7rem; margin: .6rem 0 .4rem; }
 .irkit-view h2 { font-size: 1.35rem; margin: 2.4rem 0 .5rem; padding-top: .7rem; border-top: 2px solid var(--line); }
 .irkit-view h3 { font-size: 1.08em; margin: 1.3rem 0 .3rem; }
-.irkit-view p { margin: .4rem 0 .7rem; max-width: 50rem; }
+.irkit-view p { margin: .4rem 0 .6rem; max-width: 58rem; }
 .irkit-view :is(p.muted, nav p) { max-width: none; }
 .irkit-view a { color: var(--link); }
 .irkit-view :is(.muted, figcaption) { color: var(--muted); }
@@ -50,9 +50,13 @@ _RULES = """
   border: 1px solid var(--line); border-left: .45rem solid var(--text); border-radius: .4rem;
   padding: .3rem 1rem .6rem; margin: .8rem 0; background: var(--raised);
 }
+.irkit-view .cards { display: flex; flex-wrap: wrap; align-items: flex-start; gap: .8rem; margin: .8rem 0; }
+.irkit-view .cards .card { flex: 3 1 32rem; min-width: min(100%, 20rem); box-sizing: border-box; margin: 0; }
+.irkit-view .cards .card.stop { flex: 2 1 20rem; }
 .irkit-view .card.stop { color: var(--stop-text); background: var(--stop-back); border-color: currentcolor; }
 .irkit-view .card h2 { border: 0; margin: .4rem 0 .1rem; padding: 0; font-size: 1.2rem; }
-.irkit-view .card h3 { margin-top: .5rem; }
+.irkit-view .card p { margin: .3rem 0; }
+.irkit-view main > p.muted:first-child { font-size: .92em; }
 .irkit-view .wide { overflow-x: auto; margin: .7rem 0 1rem; }
 .irkit-view table.irkit {
   border-collapse: collapse; font-size: .92em; font-variant-numeric: tabular-nums; margin: 0;
@@ -71,19 +75,19 @@ _RULES = """
 .irkit-view dd { margin: 0; float: none; width: auto; }
 .irkit-view dd ul { margin: 0; padding-left: 1.2rem; }
 .irkit-view .card :is(ul, ol) { margin: .4rem 0 .5rem; padding-left: 1.6rem; }
-.irkit-view li { margin: .25rem 0; max-width: 50rem; }
+.irkit-view li { margin: .2rem 0; max-width: 58rem; }
 .irkit-view :is(code, pre) {
   font-family: ui-monospace, "Cascadia Mono", "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace;
   font-size: .92em;
 }
 .irkit-view pre {
-  margin: .4rem 0; padding: .55rem .7rem; border: 1px solid var(--line); border-radius: .3rem;
+  margin: .4rem 0; padding: .4rem .7rem; border: 1px solid var(--line); border-radius: .3rem;
   background: var(--raised); color: var(--text); white-space: pre-wrap; overflow-wrap: anywhere; user-select: all;
 }
 .irkit-view pre code { font-size: 1em; }
 .irkit-view figure { margin: 1rem 0; }
 .irkit-view figure img { max-width: 100%; height: auto; display: block; }
-.irkit-view figcaption { font-size: .92em; max-width: 46rem; margin-top: .3rem; }
+.irkit-view figcaption { font-size: .92em; max-width: 58rem; margin-top: .3rem; }
 .irkit-view details { overflow-x: clip; }
 .irkit-view summary { cursor: pointer; font-weight: 600; padding: .3rem 0; }
 .irkit-view :focus-visible { outline: 3px solid var(--link); outline-offset: 2px; }

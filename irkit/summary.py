@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any
@@ -14,11 +15,12 @@ from irkit.runbook import section
 from irkit.verdict import VERDICTS, Cohort, Verdict
 
 __all__ = [
-    "SCHEMA", "duration", "effect", "interval", "meaning", "percent", "restores", "result_json", "since",
-    "summary_markdown", "summary_text", "who",
+    "SCHEMA", "duration", "effect", "explained", "interval", "meaning", "onset_inside", "percent", "restores",
+    "result_json", "since", "since_onset", "summary_markdown", "summary_text", "who",
 ]  # fmt: skip
 
 SCHEMA = "irkit.result/1"
+NAMED = 5  # releases of a cohort that are named
 
 _VERDICT_MEANS: Mapping[str, str] = MappingProxyType(
     {
@@ -63,7 +65,7 @@ def since(evidence: Evidence, verdict: Verdict) -> str:
     """Since when, with the interval and how long before the evidence was gathered that is."""
     cohort = verdict.cohorts[0].cohort if verdict.cohorts else Cohort()
     if verdict.onset is None:
-        return "unknown"
+        return "nothing rose in this window" if verdict.verdict == "none" else "unknown"
     shown = moment(verdict.onset)
     if cohort.earliest is not None and cohort.latest is not None and cohort.earliest != cohort.latest:
         shown += f" ({interval(cohort.earliest, cohort.latest)})"
@@ -72,20 +74,30 @@ def since(evidence: Evidence, verdict: Verdict) -> str:
 
 
 def who(evidence: Evidence, cohort: Cohort) -> str:
-    """A cohort with its size: `shop 4.2.0 in ap-south: 94 % of validations there fail since then`."""
+    """A cohort with its size: `shop 4.2.0 in ap-south: 94 % of validations there fail since then (940 of 1,000)`."""
     said = []
-    ratio = _since_onset(evidence, cohort)
-    if ratio is not None:
-        said.append(f"{percent(ratio)} of validations there fail since then")
-    elif cohort.failures is not None and cohort.validations:
-        said.append(f"{percent(cohort.failures / cohort.validations)} of validations there fail")
-    if cohort.share is not None:
+    failed, validated = since_onset(evidence, cohort) or (cohort.failures, cohort.validations)
+    if failed is not None and validated:
+        then = " since then" if cohort.onset is not None else ""
+        counts = f"({failed:,.0f} of {validated:,.0f})"
+        said.append(f"{percent(failed / validated)} of validations there fail{then} {counts}")
+    if cohort.share is not None and cohort.share < 1:
         said.append(f"{percent(cohort.share)} of all validations are theirs")
-    return text(cohort.name, 600) + (": " + ", ".join(said) if said else "")
+    return _named(evidence, cohort) + (": " + "; ".join(said) if said else "")
 
 
-def _since_onset(evidence: Evidence, cohort: Cohort) -> float | None:
-    """The ratio of its failures from the onset on; None where the metrics can't tell the cohort from others."""
+def _named(evidence: Evidence, cohort: Cohort) -> str:
+    """Its name; where it is every release of the incident, or many, not each by name."""
+    listed, releases = {release.name for release in evidence.releases}, cohort.releases
+    if 1 < len(listed) == len(releases) and listed == set(releases):
+        return f"all {len(listed)} releases{text(replace(cohort, releases=()).name.removeprefix('all releases'), 400)}"
+    if len(releases) > NAMED:
+        releases = (*releases[: NAMED - 1], f"{len(releases) - NAMED + 1} more releases")
+    return text(replace(cohort, releases=releases).name, 600)
+
+
+def since_onset(evidence: Evidence, cohort: Cohort) -> tuple[float, float] | None:
+    """Its failures and validations from the onset on; None without metrics, an onset, or validations."""
     failures = evidence.failures
     if failures is None or cohort.onset is None:
         return None
@@ -98,8 +110,25 @@ def _since_onset(evidence: Evidence, cohort: Cohort) -> float | None:
     }
     chosen = failures.select(**{name: values for name, values in wanted.items() if values and name in failures.roles})
     counts = chosen.series().loc[cohort.onset : cohort.end]
-    whole = float(counts["validations"].sum())
-    return float(counts["failures"].sum()) / whole if whole else None
+    failed, validated = float(counts["failures"].sum()), float(counts["validations"].sum())
+    return (failed, validated) if validated else None
+
+
+def onset_inside(evidence: Evidence, verdict: Verdict | None) -> datetime | None:
+    """The onset, where failures are counted from before it on."""
+    onset, failures = verdict.onset if verdict is not None else None, evidence.failures
+    inside = onset is not None and failures is not None and failures.start < onset < failures.end
+    return onset if inside else None
+
+
+def explained(evidence: Evidence, verdict: Verdict | None) -> str:
+    """Which labels tell those that fail since the onset from the others, in a sentence; empty where it isn't known."""
+    begun = onset_inside(evidence, verdict)
+    if evidence.failures is None or begun is None:
+        return ""
+    from irkit.scope import in_words, scope  # it needs numpy
+
+    return in_words(scope(evidence.failures, since=begun))
 
 
 def restores(action: Action) -> str:

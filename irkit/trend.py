@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from irkit.evidence import Evidence
-from irkit.render import moment, text
+from irkit.render import moment, percent, text
 from irkit.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from irkit.failures import Failures
 
-__all__ = ["Line", "Mark", "Trend", "groups", "ratio_text", "trend"]
+__all__ = ["Line", "Mark", "Trend", "trend"]
 
 ROLES = ("version", "platform", "region", "network")
 LINES = 5  # lines of their own; the rest is summed up as "others"
@@ -112,12 +112,12 @@ class Trend:
             after = np.asarray(self.starts >= onset)
         for line in self.lines:
             if self.onset is not None:
-                shown = f"{ratio_text(line.mean(before))} before the onset, {ratio_text(line.mean(after))} after"
+                shown = f"{_mean(line, before)} before the onset, {_mean(line, after)} after"
             else:
-                shown = f"{ratio_text(line.mean(after))} over the whole window"
+                shown = f"{_mean(line, after)} over the whole window"
             if line.seen:
                 peak = int(np.nanargmax(line.ratio))
-                shown += f", highest {ratio_text(float(line.ratio[peak]))} at {str(self.starts[peak])[11:16]}"
+                shown += f", highest {percent(float(line.ratio[peak]))} at {str(self.starts[peak])[11:16]}"
             said.append(f"{text(line.name, 60)}: {shown}.")
         return " ".join(said + [f"Marked: {text(mark.what, 80)}, {moment(mark.at)}." for mark in self.marks])
 
@@ -127,33 +127,36 @@ class Trend:
         return f"by {self.by}" if self.by else "all together"
 
 
-def ratio_text(value: float | None) -> str:
-    """A ratio as `0.12 %` or `96.8 %`."""
-    if value is None:
-        return "no validations"
-    return f"{100 * value:.{2 if 0 < value < 0.01 else 1}f} %"
+def _mean(line: Line, chosen: NDArray[Any]) -> str:
+    found = line.mean(chosen)
+    return "no validations" if found is None else percent(found)
 
 
-def trend(source: Evidence | Failures, verdict: Verdict | None = None, by: str = "") -> Trend | None:
+def trend(
+    source: Evidence | Failures, verdict: Verdict | None = None, by: str | tuple[str, ...] = "", limit: int = LINES
+) -> Trend | None:
     """What to show of failures over time; None when there are none.
 
     Args:
         source: Evidence, or its failures.
         verdict: For the onset.
-        by: The role whose values are told apart; when left out the one that tells the failing best from the others.
+        by: The role whose values are told apart, or several; when left out the one that tells the failing best from the
+            others.
+        limit: Lines; what is past them is summed up.
     """
     evidence = source if isinstance(source, Evidence) else None
     failures = source.failures if isinstance(source, Evidence) else source
     if failures is None or not len(failures.times) or not failures.cohorts:
         return None
     by = by or _telling(failures)
+    roles = (by,) if isinstance(by, str) and by else tuple(by)
     width = -(-len(failures.times) // POINTS)
     return Trend(
         failures=failures,
-        by=by,
+        by=" and ".join(roles),
         starts=failures.times[::width],
         step=failures.step * width,
-        lines=tuple(_lines(failures, by, width)),
+        lines=tuple(_lines(failures, roles, width, limit)),
         validations=_pack(failures.totals()[1], width),
         marks=_marks(evidence, verdict, failures),
         onset=verdict.onset if verdict is not None else None,
@@ -166,7 +169,7 @@ def _telling(failures: Failures) -> str:
 
     best, found = 0.0, ""
     for role in ROLES:
-        lines = _lines(failures, role, 1, limit=1000) if role in failures.roles else []
+        lines = _lines(failures, (role,), 1, limit=1000) if role in failures.roles else []
         excess = sum(max(line.excess, 0.0) for line in lines)
         traffic = sum(float(np.nansum(line.validations)) for line in lines)
         if len(lines) < 2 or not traffic:
@@ -189,24 +192,33 @@ def _pack(counts: NDArray[Any], width: int) -> NDArray[Any]:
     return packed
 
 
-def _lines(failures: Failures, by: str, width: int, limit: int = LINES) -> list[Line]:
+def _lines(failures: Failures, roles: tuple[str, ...], width: int, limit: int) -> list[Line]:
     """One line a value, those with the most failures over their own baseline first; the rest together."""
-    if not by:
-        return [Line("all", *(_pack(counts, width) for counts in failures.totals()))]
+    groups: dict[str, list[int]] = {}
+    for i, cohort in enumerate(failures.cohorts):
+        groups.setdefault(", ".join(cohort[role] or "(no value)" for role in roles) or "all", []).append(i)
 
-    def line(name: str, chosen: Sequence[str]) -> Line:
-        return Line(name, *(_pack(counts, width) for counts in failures.select(**{by: chosen}).totals()))
+    def line(name: str, members: Sequence[int]) -> Line:
+        counts = (failures.failures[members], failures.validations[members])
+        return Line(name, *(_pack(_together(count), width) for count in counts))
 
-    values = {value or "(no value)": value for value in sorted({cohort[by] for cohort in failures.cohorts})}
-    lines = sorted((line(name, [value]) for name, value in values.items()), key=lambda item: -item.excess)
+    lines = sorted((line(*group) for group in sorted(groups.items())), key=lambda item: -item.excess)
     if len(lines) <= limit:
         return lines
-    rest = [values[item.name] for item in lines[limit - 1 :]]
-    return [*lines[: limit - 1], line(f"{len(rest)} others", rest)]
+    rest = [i for item in lines[limit - 1 :] for i in groups[item.name]]
+    return [*lines[: limit - 1], line(f"{len(lines) - limit + 1} others", rest)]
+
+
+def _together(counts: NDArray[Any]) -> NDArray[Any]:
+    """The sum of cohorts; NaN only where every one is."""
+    import numpy as np
+
+    summed: NDArray[Any] = np.where(np.isnan(counts).all(axis=0), np.nan, np.nansum(counts, axis=0))
+    return summed
 
 
 def _marks(evidence: Evidence | None, verdict: Verdict | None, failures: Failures) -> tuple[Mark, ...]:
-    """Moments within the window, at most six, in order of time."""
+    """Moments within the window, at most six, the nearest to the onset, in order of time."""
     found = list[Mark]()
     if verdict is not None and verdict.onset is not None:
         found.append(Mark(verdict.onset, "failures begin", "onset"))
@@ -217,14 +229,7 @@ def _marks(evidence: Evidence | None, verdict: Verdict | None, failures: Failure
         found += [Mark(at, f"{name} released", "release") for at, name in dated if at is not None]
         found += [Mark(one.at, one.what, "change") for one in evidence.changes]
     inside = [mark for mark in found if failures.start <= mark.at <= failures.end]
+    if verdict is not None and verdict.onset is not None:
+        onset = verdict.onset
+        inside.sort(key=lambda mark: (mark.kind != "onset", abs(mark.at - onset)))
     return tuple(sorted(inside[:6], key=lambda mark: mark.at))
-
-
-def groups(failures: Failures, role: str, limit: int = 8) -> dict[str, tuple[str, ...]]:
-    """A role's values by the name they are shown under: most failures first, those past the limit together."""
-    values = [str(value) for value in failures.by(role).index]
-    kept = values if len(values) <= limit else values[: limit - 1]
-    shown: dict[str, tuple[str, ...]] = {value or "(no value)": (value,) for value in kept}
-    if len(kept) < len(values):
-        shown[f"{len(values) - len(kept)} others"] = tuple(values[len(kept) :])
-    return shown

@@ -78,7 +78,7 @@ def test_what_fails_only_through_the_failing_region_is_told_apart() -> None:
     assert release.through == ("region",)
     assert "only through region" in str(release)
     said = in_words((first, *others))
-    assert said.startswith("Region ap-south holds ")
+    assert said.startswith("Region ap-south has ")
     assert said.endswith(
         "Version 5.4.0 stands out too, but only through the region: outside it works (Simpson's paradox)."
     )
