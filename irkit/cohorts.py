@@ -44,7 +44,7 @@ class Case:
 
 def cases(facts: Facts) -> tuple[Case, ...]:
     """Every case there is to judge; at least one. Cases that only a client's chain speaks of come last."""
-    found = [case for onset in facts.onsets for case in _by_opinion(facts, onset)]
+    found = _without_repeats([case for onset in facts.onsets for case in _by_opinion(facts, onset)])
     if not found:
         found = list(_without_onset(facts))
     reported = sum(client.count for client in facts.clients)
@@ -96,22 +96,60 @@ def _by_opinion(facts: Facts, onset: Onset) -> Iterator[Case]:
         end=onset.end,
         shape=onset.shape,
     )
-    groups: dict[str, list[Opinion]] = {}
+    groups: dict[tuple[object, ...], list[Opinion]] = {}
     unlisted = []
     for version, platform in _failing(facts, onset):
         matching = [o for o in facts.opinions if _is(o, version, platform)]
         if not matching:
             unlisted.append(f"{platform} {version}".strip())
         for opinion in matching:
-            # Each release that was never right has its own reason; the others share theirs.
-            key = opinion.release.name if opinion.kind in ("never", "rejects", "silent", "lapsed") else opinion.kind
-            if opinion not in groups.setdefault(key, []):
-                groups[key].append(opinion)
+            if opinion not in groups.setdefault(_reason(opinion), []):
+                groups[_reason(opinion)].append(opinion)
     for opinions in groups.values():
         names = tuple(opinion.release.name for opinion in opinions)
-        yield Case(_counted(facts, replace(cohort, releases=names), opinions), opinions[0].kind, onset, tuple(opinions))
+        placed = replace(cohort, releases=names, regions=_regions(facts, cohort.regions, opinions))
+        yield Case(_counted(facts, placed, opinions), opinions[0].kind, onset, tuple(opinions))
     if unlisted or not groups:
         yield Case(replace(cohort, releases=tuple(unlisted)), "unlisted", onset)
+
+
+def _reason(opinion: Opinion) -> tuple[object, ...]:
+    """What releases of one cohort share. Those that refuse for themselves share their reason and their pins."""
+    if opinion.kind not in ("never", "rejects", "silent", "lapsed"):
+        return (opinion.kind,)
+    decided = opinion.now
+    rule = decided.rule if decided is not None else None
+    pins = tuple(entry.text for entry in rule.pins) if rule is not None and rule.pins else opinion.release.name
+    return opinion.kind, decided.why if decided is not None else "", pins
+
+
+def _regions(facts: Facts, regions: tuple[str, ...], opinions: list[Opinion]) -> tuple[str, ...]:
+    """Of the regions that failures of several releases rise in together, those where these releases' do."""
+    tally = facts.tally
+    if len(regions) < 2 or tally is None or not {"version", "region"} <= set(tally.roles):
+        return regions
+    versions = {opinion.release.version for opinion in opinions}
+    counts = {region: tally.total(version=versions, region=region) for region in regions}
+    ratios = {region: failed / max(validated, 1.0) for region, (failed, validated) in counts.items()}
+    return tuple(region for region in regions if ratios[region] >= 0.1 * max(ratios.values()))
+
+
+def _without_repeats(found: list[Case]) -> list[Case]:
+    """Cases but for those that another one has already, with the same releases in all the places."""
+
+    def within(case: Case, other: Case) -> bool:
+        mine, theirs = case.cohort, other.cohort
+        wider = all(not b or (a and set(a) <= set(b)) for a, b in ((mine.regions, theirs.regions),
+                                                                   (mine.networks, theirs.networks)))  # fmt: skip
+        return case.kind == other.kind in _EXPLAINED and wider and set(mine.releases) <= set(theirs.releases)
+
+    return [
+        case
+        for i, case in enumerate(found)
+        if not any(
+            within(case, other) and not (within(other, case) and i < j) for j, other in enumerate(found) if i != j
+        )
+    ]
 
 
 def _counted(facts: Facts, cohort: Cohort, opinions: list[Opinion]) -> Cohort:
@@ -203,12 +241,11 @@ def _place(found: list[Case], client: Client, *, trickle: bool) -> None:
             found[i] = replace(case, foreign=(*case.foreign, client), cohort=replace(case.cohort, networks=networks))
             return
     kind = "trickle" if trickle else "foreign"
-    cohort = _cohort_of(client)
     for i, case in enumerate(found):
-        if case.kind == kind and case.cohort == cohort:
-            found[i] = replace(case, foreign=(*case.foreign, client))
+        if case.kind == kind and case.foreign[0].nature == client.nature and _same_place(case.cohort, client):
+            found[i] = replace(case, foreign=(*case.foreign, client), cohort=_with(case.cohort, client))
             return
-    found.append(Case(cohort, kind, foreign=(client,)))
+    found.append(Case(_cohort_of(client), kind, foreign=(client,)))
 
 
 def _listen(found: list[Case], client: Client, *, alone: bool) -> None:
@@ -226,6 +263,24 @@ def _listen(found: list[Case], client: Client, *, alone: bool) -> None:
         found.append(Case(cohort, "told", told=(client,)))
 
 
+def _same_place(cohort: Cohort, client: Client) -> bool:
+    pairs = ((cohort.regions, client.region), (cohort.networks, client.network))
+    return all(not values or not value or value in values for values, value in pairs)
+
+
+def _with(cohort: Cohort, client: Client) -> Cohort:
+    """The cohort with one more client in it. A report names the app as its bundle does: the version tells whose."""
+    known = {name.rpartition(" ")[2] for name in cohort.releases}
+    more = () if not client.release or client.release.rpartition(" ")[2] in known else (client.release,)
+    places = _cohort_of(client)
+    return replace(
+        cohort,
+        releases=(*cohort.releases, *more) if cohort.releases else (),
+        regions=cohort.regions or places.regions,
+        networks=cohort.networks or places.networks,
+    )
+
+
 def _cohort_of(client: Client) -> Cohort:
     return Cohort(
         releases=(client.release,) if client.release else (),
@@ -235,8 +290,7 @@ def _cohort_of(client: Client) -> Cohort:
 
 
 def _fits(cohort: Cohort, client: Client) -> bool:
-    pairs = ((cohort.regions, client.region), (cohort.networks, client.network))
     # A report names the app as its bundle does; the version is what both have.
     version = client.release.rpartition(" ")[2]
     same = not cohort.releases or not version or any(name.rpartition(" ")[2] == version for name in cohort.releases)
-    return same and all(not values or not value or value in values for values, value in pairs)
+    return same and _same_place(cohort, client)

@@ -220,35 +220,33 @@ def _others_accept(facts: Facts, case: Case) -> list[Opinion]:
 
 
 def _pins(facts: Facts, case: Case, seen: Observations) -> None:
-    """What the pins of a release that was never right are."""
-    for opinion in case.opinions:
-        release = opinion.release
-        explained = explain(facts, opinion)
-        listed = [(e, facts.status(e.pin)) for e in entries(opinion) if facts.status(e.pin) in _LISTED_WRONG]
-        if opinion.now is not None and opinion.now.why == "config-rejected":
-            says = f"{text(release.name)} refuses its own configuration. {_sentence(release.rejected)}"
-            seen.add("config-rejected", says, text(release.source))
-        elif listed and all(facts.status(e.pin) in _LISTED_WRONG for e in entries(opinion)):
-            status = listed[0][1]
-            says = f"{text(release.name)} pins only keys listed as {status}, as {short(listed[0][0].pin)}."
-            seen.add("pin-explained", says, text(release.source), {_LISTED_WRONG[status]: EXPLAINED})
-        elif explained is not None:
-            entry, explanation = explained
-            right = f" The right pin is {explanation.right_pin}." if explanation.right_pin else ""
-            says = f"{text(release.name)} pins {text(entry.text, 80)}: {text(explanation.says, 300)}.{right}"
-            seen.add("pin-explained", says, text(release.source), {explanation.cause: EXPLAINED})
-        else:
-            says = (
-                f"No pin of {text(release.name)} is the hash of a key in any trusted capture, the inventory or a root."
-            )
-            seen.add("pins-match-nothing", says, text(release.source))
-        caught = _caught(facts, opinion)
-        if caught:
-            seen.add("parent-rule-caught", caught, text(release.source))
+    """What the pins of releases that were never right are; those of one case share them."""
+    opinion, names = case.opinions[0], ", ".join(text(opinion.release.name) for opinion in case.opinions)
+    verb, source = ("pin" if len(case.opinions) > 1 else "pins"), text(opinion.release.source)
+    explained = explain(facts, opinion)
+    listed = [(e, facts.status(e.pin)) for e in entries(opinion) if facts.status(e.pin) in _LISTED_WRONG]
+    if opinion.now is not None and opinion.now.why == "config-rejected":
+        says = f"{names}: the platform refuses the configuration. {_sentence(opinion.release.rejected)}"
+        seen.add("config-rejected", says, source)
+    elif listed and all(facts.status(e.pin) in _LISTED_WRONG for e in entries(opinion)):
+        status = listed[0][1]
+        says = f"{names} {verb} only keys listed as {status}, as {short(listed[0][0].pin)}."
+        seen.add("pin-explained", says, source, {_LISTED_WRONG[status]: EXPLAINED})
+    elif explained is not None:
+        entry, explanation = explained
+        right = f" The right pin is {explanation.right_pin}." if explanation.right_pin else ""
+        says = f"{names} {verb} {text(entry.text, 80)}: {text(explanation.says, 300)}.{right}"
+        seen.add("pin-explained", says, source, {explanation.cause: EXPLAINED})
+    else:
+        says = f"No pin of {names} is the hash of a key in any trusted capture, the inventory or a root."
+        seen.add("pins-match-nothing", says, source)
+    caught = _caught(facts, opinion)
+    if caught:
+        seen.add("parent-rule-caught", caught, source)
     others = _others_accept(facts, case)
     if others:
-        names = ", ".join(text(opinion.release.name) for opinion in others[:4])
-        seen.add("others-accept", f"The same chain is accepted by {names}.", "their pin files")
+        accepting = ", ".join(text(opinion.release.name) for opinion in others[:4])
+        seen.add("others-accept", f"The same chain is accepted by {accepting}.", "their pin files")
 
 
 def _caught(facts: Facts, opinion: Opinion) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from cryptography.hazmat.primitives.serialization import Encoding
+
 from irkit.certificate import Pin
 from irkit.drill.day import DAY, MINUTE, Day
 from irkit.drill.scenario import Part, Scenario, Shipped
@@ -52,7 +54,8 @@ def _intercepted(day: Day, scenario: Scenario, *, public: bool = False) -> Scena
 
 def _shipped_wrong(day: Day, scenario: Scenario) -> Scenario:
     """A release beside it that pins hashes of whole certificates: misconfiguration is the graver, of the two."""
-    pins = tuple(Pin(hashlib.sha256(c.certificate.der).digest()) for c in (day.s.leaf, day.s.issuer))
+    served = (scenario.before.signed, *scenario.before.above)
+    pins = tuple(Pin(hashlib.sha256(c.public_bytes(Encoding.DER)).digest()) for c in served)
     bad = Shipped("okhttp", "9.0.0", pins, day.at, 0.15, pattern=day.s.host, brand=day.s.fleet[0][0])
     adopted = _adopted(day, bad)
     part = Part("misconfiguration", "certificate-hash-pinned", (bad.name,))

@@ -69,7 +69,8 @@ def _product(day: Day) -> Scenario:
 def _user(day: Day) -> Scenario:
     name = day.dice.choice(_PROXIES)
     ca = day.root(name, name)
-    return intercepted(day, "user-installed-ca", replace(day.leaf(ca, hours=0), above=(ca.signed,)), 0.0)
+    made = intercepted(day, "user-installed-ca", replace(day.leaf(ca, hours=0), above=(ca.signed,)), 0.0)
+    return replace(made, clients=tuple(replace(client, devices=1) for client in made.clients))
 
 
 INTERCEPTIONS: Mapping[str, Builder] = {

@@ -51,7 +51,9 @@ _NO_REPORTS = ("", "null", "{", '{"hostname": ', "GET /health 200", '{"level": "
 def _report(scenario: Scenario, client: ClientChain, number: int) -> dict[str, Any]:
     saw = client.saw or (scenario.forged if client.intercepted and scenario.forged else scenario.now)
     result = 2 if scenario.untrusting else 1
-    return _line(scenario, client.release, saw, client.at + number * 3 * _MINUTE, result=result, device=number)
+    return _line(
+        scenario, client.release, saw, client.at + number * 3 * _MINUTE, result=result, device=number % client.devices
+    )
 
 
 def _forged(scenario: Scenario, dice: Random, count: int) -> Iterator[dict[str, Any]]:

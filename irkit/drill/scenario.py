@@ -82,6 +82,7 @@ class ClientChain:
 
     Attributes:
         saw: The chain itself, where it is neither.
+        devices: How many devices report it.
     """
 
     release: str
@@ -90,6 +91,7 @@ class ClientChain:
     at: datetime
     intercepted: bool = False
     saw: Credential | None = None
+    devices: int = 4
 
 
 @dataclass(frozen=True, slots=True)
