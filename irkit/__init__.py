@@ -70,6 +70,8 @@ if TYPE_CHECKING:
     from irkit.scope import top as top
     from irkit.session import pinned_session as pinned_session
     from irkit.strategy import Strategy as Strategy
+    from irkit.survey import Survey as Survey
+    from irkit.survey import survey as survey
     from irkit.transparency import check_scts as check_scts
     from irkit.transparency import load_logs as load_logs
     from irkit.trust import TrustStore as TrustStore
@@ -84,6 +86,7 @@ if TYPE_CHECKING:
 
 # Where each public name lives.
 _HOMES = {
+    "Survey": "survey", "survey": "survey",
     "Appraisal": "appraisal", "appraise": "appraisal", "fetch_issuers": "aia",
     "Acceptance": "accept", "Certificate": "certificate", "Chain": "chain", "Evidence": "evidence",
     "Failures": "failures", "Finding": "verdict", "Incident": "incident", "IrkitError": "errors", "Missing": "missing",

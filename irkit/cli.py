@@ -62,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
         completion,
         doctor,
         drill,
+        fleet_command,
         health_command,
         incident_command,
         metrics_command,
@@ -75,6 +76,7 @@ def parser() -> argparse.ArgumentParser:
     doctor.register(commands)
     capture_command.register(commands)
     verify_command.register(commands)
+    fleet_command.register(commands)
     incident_command.register(commands)
     health_command.register(commands)
     rundiff.register(commands)

@@ -8,7 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExec
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from irkit import render
 from irkit.capture import capture
@@ -19,7 +19,7 @@ from irkit.loop import ask_all
 from irkit.target import Target
 from irkit.visit import FIRST_LOOK, Ask, ways_of
 
-__all__ = ["Captured", "capture_many"]
+__all__ = ["Captured", "capture_many", "vantages_of"]
 
 _BATCH = 64  # targets handed to an executor at a time
 _BATCHES = 16  # at most as many wait for an executor or run there
@@ -72,6 +72,18 @@ def capture_many(
         )
     run = partial(_run, sweep=sweep, concurrency=concurrency, deadline=deadline, vantage=vantage)
     return _local(targets, run) if executor is None else _elsewhere(targets, run, executor)
+
+
+def vantages_of(client: Any) -> dict[str, Executor]:
+    """An executor for each vantage of a Dask cluster, by its name: IRKIT_VANTAGE on the workers that are there.
+
+    Args:
+        client: A `distributed.Client`.
+    """
+    workers: dict[str, list[str]] = {}
+    for address, name in client.run(os.getenv, "IRKIT_VANTAGE", "local").items():
+        workers.setdefault(name, []).append(address)
+    return {name: client.get_executor(workers=addresses) for name, addresses in sorted(workers.items())}
 
 
 _Run = Callable[[Iterable[Target]], Iterator[tuple[Target, Chain | CaptureFailure]]]

@@ -1,8 +1,9 @@
-"""`irkit capture --targets`: many endpoints into one file, with a progress bar."""
+"""`irkit capture --targets`: many endpoints into one file, with a progress bar; and `irkit survey`, what is in it."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from dataclasses import replace
@@ -12,12 +13,13 @@ from irkit.errors import InputError
 from irkit.proxy import Proxy
 from irkit.render import text
 from irkit.starttls import check_protocol
+from irkit.verify_command import ROOTS
 
 if TYPE_CHECKING:
     from irkit.fleetfile import Tally
     from irkit.target import Target
 
-__all__ = ["run_many"]
+__all__ = ["register", "run_many"]
 
 # What is asked of one host only, with its default.
 _SINGLE: dict[str, Any] = {
@@ -26,6 +28,33 @@ _SINGLE: dict[str, Any] = {
     "pem": False, "roots": [], "at": "", "crl": [], "ct_logs": "", "inventory": "", "fetch_aia": False,
     "allow_private_aia": False,
 }  # fmt: skip
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds `survey` to a command line."""
+    command = commands.add_parser(
+        "survey",
+        help="sum up the captures of many endpoints",
+        description="Says of what `irkit capture --targets` wrote which endpoints differ between vantages, don't "
+        "verify, share a key, gave no chain, and expire first. notebooks/fleet.ipynb shows it, too.",
+        epilog="examples:\n  irkit survey fleet.ndjson\n  irkit survey eu.ndjson ap.ndjson --roots corp-root.pem",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("files", nargs="+", metavar="FILE", help=".ndjson or .parquet; of each vantage one, or one")
+    command.add_argument("--roots", action="append", default=[], metavar="FILE", help=ROOTS)
+    command.add_argument("--json", action="store_true", help="print JSON")
+    command.set_defaults(handler=_survey)
+
+
+def _survey(arguments: argparse.Namespace) -> int:
+    from irkit.fleetfile import load_captures
+    from irkit.survey import survey
+    from irkit.truststore import load_roots
+
+    roots = load_roots(arguments.roots or ["mozilla"])
+    found = survey((one for file in arguments.files for one in load_captures(file)), trust=roots)
+    print(json.dumps(found.to_value(), indent=1) if arguments.json else repr(found))
+    return 0
 
 
 def run_many(arguments: argparse.Namespace) -> int:
@@ -45,7 +74,7 @@ def run_many(arguments: argparse.Namespace) -> int:
     )  # fmt: skip
     before = f", {tally.before} were there before" if tally.before else ""
     print(f"{tally.chains} chains captured, {tally.different} different in all, {tally.failures} failures{before}")
-    print(f"in {text(arguments.out, 1000)}")
+    print(f"in {text(arguments.out, 1000)}; irkit survey {text(arguments.out, 1000)} sums it up")
     return 0
 
 

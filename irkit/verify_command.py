@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from irkit.appraisal import Appraisal
     from irkit.chain import Chain
 
-__all__ = ["add_trust_options", "appraiser", "register"]
+__all__ = ["ROOTS", "add_trust_options", "appraiser", "register"]
 
+ROOTS = "roots: mozilla (the default), a file or folder of PEM or DER, a Java keystore; repeatable"
 _LIMIT = 2**26  # bytes of a CRL
 
 
@@ -46,7 +47,7 @@ def add_trust_options(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("trust")
     add = group.add_argument
     add("--roots", action="append", default=[], metavar="FILE",
-        help="roots: mozilla (the default), a file or folder of PEM or DER, a Java keystore; repeatable")  # fmt: skip
+        help=ROOTS)  # fmt: skip
     add(
         "--at",
         default="",

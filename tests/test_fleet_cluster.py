@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 import zoo
+from test_survey import run_fleet_notebook
 from zoo import EC
 
 from irkit.chain import Chain
-from irkit.fleet import capture_many
+from irkit.fleet import capture_many, vantages_of
 
 
 def test_the_workers_of_a_cluster_are_vantages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,3 +40,7 @@ def test_the_workers_of_a_cluster_are_vantages(tmp_path: Path, monkeypatch: pyte
         places = {result.obtained.vantage for _, result in spread if isinstance(result, Chain)}
         assert places <= set(workers)
         assert places
+        assert list(vantages_of(client)) == sorted(workers)
+        shown = run_fleet_notebook(tmp_path, scheduler=client.scheduler.address, sweep=True)
+    assert "vantages  an office, ap-south, eu-west" in shown[0]
+    assert [line.split("  ")[1] for line in shown[1].splitlines()[2:]] == sorted([*workers, "an office"])

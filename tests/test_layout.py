@@ -37,7 +37,7 @@ ORDER = [
     "incident", "incidentfile", "promql", "counters", "servermetrics", "failures", "usual", "changepoint", "metricdump",
     "metricfile", "transport", "metrics", "alert",
     # judging a chain
-    "transparency", "revocation", "interception", "appraisal", "verify_command", "fleet_command",
+    "transparency", "revocation", "interception", "appraisal", "survey", "verify_command", "fleet_command",
     "capture_command", "history", "onset", "scope",
     "explain", "accept.value", "diff", "accept.android", "accept.apple",
     "accept.okhttp", "accept.others", "strategy", "update", "accept.multilevel", "accept",
@@ -49,7 +49,7 @@ ORDER = [
     "remedy.value", "remedy.server", "remedy.shipped", "remedy.network", "remedy",
     "adoption", "plan", "preflight", "plan_command",
     # showing and running
-    "drill.pki", "drill.server", "drill.traffic", "drill.prometheus", "drill.scenario", "drill.reports",
+    "drill.pki", "drill.server", "drill.fleet", "drill.traffic", "drill.prometheus", "drill.scenario", "drill.reports",
     "drill.day", "drill.rotations", "drill.interceptions", "drill.mistakes", "drill.causes", "drill.beside",
     "drill.twins", "drill.chance", "drill.files",
     "notebook", "lineup", "summary", "trend",
