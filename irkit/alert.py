@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from urllib.parse import urlsplit
 
 from irkit.errors import InputError
+from irkit.files import read_file
 from irkit.incident import Incident, MetricsSource, load_incident
 from irkit.render import text
 
@@ -84,15 +85,10 @@ def load_alerts(source: str | Path, *, deadline: float = DEADLINE, **access: Unp
         from irkit.transport import get
 
         return parse_alerts(get(name, deadline=deadline, max_bytes=LIMIT, **access), name)
-    try:
-        if name == "-":
-            return parse_alerts(sys.stdin.buffer.read(LIMIT + 1), "standard input")
-        with Path(name).open("rb") as file:
-            return parse_alerts(file.read(LIMIT + 1), name)
-    except OSError as error:
-        raise InputError(
-            f"can't read the alert {text(name)}: {text(error.strerror)}", "give a file, - for standard input, or a URL"
-        ) from None
+    if name == "-":
+        return parse_alerts(sys.stdin.buffer.read(LIMIT + 1), "standard input")
+    hint = "give a file, - for standard input, or a URL"
+    return parse_alerts(read_file(name, hint, limit=LIMIT, what="alert"), name)
 
 
 def parse_alerts(body: bytes | str, name: str = "the alert") -> tuple[Alert, ...]:

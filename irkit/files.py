@@ -12,7 +12,7 @@ from pathlib import Path
 from irkit.errors import InputError, RunError
 from irkit.render import text
 
-__all__ = ["workbench_file", "workbench_folder", "write_atomically", "write_whole"]
+__all__ = ["read_file", "workbench_file", "workbench_folder", "write_atomically", "write_whole"]
 
 _PACKAGE = Path(__file__).parent
 
@@ -43,6 +43,29 @@ def workbench_file(name: str) -> Path:
         there = ", ".join(sorted(p.name for p in path.parent.glob("[!.]*")))
         raise InputError(f"irkit has no file {name}", f"there are: {there}" if there else "")
     return path
+
+
+def read_file(path: str | Path, hint: str, *, limit: int = 16 << 20, what: str = "") -> bytes:
+    """The bytes of a file that somebody names.
+
+    Args:
+        path: The file.
+        hint: What to do where it can't be read, or is something else.
+        limit: How many bytes it may have.
+        what: What the file is.
+
+    Raises:
+        InputError: It can't be read, or is larger.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            found = file.read(limit + 1)
+    except (OSError, ValueError) as error:  # a NUL in the path is a ValueError
+        why = getattr(error, "strerror", None) or error
+        raise InputError(f"can't read {f'the {what} ' if what else ''}{text(path)}: {text(why, 120)}", hint) from None
+    if len(found) > limit:
+        raise InputError(f"{text(path)} is larger than {limit >> 20} MB", hint)
+    return found
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

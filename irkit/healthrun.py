@@ -7,9 +7,7 @@ DIR/irkit.prom          what the last complete run found, for node_exporter
 
 from __future__ import annotations
 
-import difflib
 import json
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,13 +17,14 @@ from typing import Any
 from irkit import render
 from irkit.classify import classify
 from irkit.errors import InputError, IrkitError, RunError
-from irkit.files import workbench_file, write_atomically
+from irkit.files import read_file, workbench_file, write_atomically
 from irkit.gather import gather
 from irkit.health import Check, HostHealth, document, examine, textfile, worst
 from irkit.incident import Incident, load_incident
 from irkit.notebook import execute_notebook
 from irkit.render import Markup, text
 from irkit.summary import percent
+from irkit.tomlfile import TEXT, Table, parse_toml
 
 __all__ = ["HealthOutcome", "HealthRun", "finish_health", "health", "load_hosts", "look", "open_health", "overview"]
 
@@ -83,30 +82,14 @@ def load_hosts(path: str | Path, *, now: datetime) -> tuple[tuple[Incident, ...]
         InputError: The file can't be read, has an unknown key, or names no host.
     """
     path = Path(path)
-    try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(
-            f"can't read {text(path)}: {text(error, 160)}", 'write [[host]] and incident = "api.toml" for each host'
-        ) from None
-    for name in found:
-        if name != "host":
-            raise InputError(f"{text(path)}: unknown table {text(name, 60)!r}", "it has [[host]] tables only")
-    entries = found.get("host", [])
-    if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
-        raise InputError(f"{text(path)} names no host", 'write [[host]] and incident = "api.toml" for each host')
+    hint = 'write [[host]] and incident = "api.toml" for each host'
+    entries = parse_toml(
+        read_file(path, hint), {"host": Table({"incident": TEXT}, ("incident",), many=True)}, str(path)
+    )
+    if not entries["host"]:
+        raise InputError(f"{text(path)} names no host", hint)
     incidents, broken = list[Incident](), list[HostHealth]()
-    for entry in entries:
-        for name in entry:
-            if name != "incident":
-                near = difflib.get_close_matches(name, ["incident"], 1, 0.5)
-                raise InputError(
-                    f"{text(path)}: unknown key {text(name, 60)!r} in a [[host]]",
-                    f"did you mean {near[0]!r}?" if near else "it knows incident",
-                )
-        file = entry.get("incident")
-        if not isinstance(file, str) or not file:
-            raise InputError(f"{text(path)}: a [[host]] has no incident", 'add incident = "api.toml"')
+    for file in (entry["incident"] for entry in entries["host"]):
         try:
             incidents.append(load_incident(path.parent / file, now=now))
         except InputError as error:

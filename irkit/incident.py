@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from irkit.errors import InputError
+from irkit.files import read_file
 from irkit.pins import PLATFORMS
 from irkit.render import text
 from irkit.tomlfile import (
@@ -20,7 +21,6 @@ from irkit.tomlfile import (
     moment,
     one_of,
     parse_toml,
-    read_toml,
     refuse_unknown,
     share,
     texts,
@@ -245,12 +245,13 @@ def load_incident(path: str | Path, *, now: datetime | None = None) -> Incident:
         InputError: The file can't be read, is not TOML, has an unknown key or a value of the wrong kind.
     """
     path = Path(path)
-    content = read_toml(path, "incident file", 'make one with two lines: [incident] and host = "api.example.com"')
+    hint = 'make one with two lines: [incident] and host = "api.example.com"'
+    content = read_file(path, hint, what="incident file")
     return parse_incident(content, name=str(path), folder=path.parent, now=now)
 
 
 def parse_incident(
-    content: str, *, name: str = "the incident file", folder: Path = Path(), now: datetime | None = None
+    content: str | bytes, *, name: str = "the incident file", folder: Path = Path(), now: datetime | None = None
 ) -> Incident:
     """Reads the text of an incident file; see `load_incident`."""
     found = parse_toml(content, _TABLES, name)

@@ -28,10 +28,11 @@ from irkit.chainfile import load_chain
 from irkit.errors import InputError
 from irkit.evidence import Evidence
 from irkit.facts import Facts, establish
+from irkit.files import read_file
 from irkit.incident import Incident, load_incident
 from irkit.pins import Release
 from irkit.render import text
-from irkit.tomlfile import TEXT, Table, moment, parse_toml, read_toml, share
+from irkit.tomlfile import TEXT, Table, moment, parse_toml, share
 
 __all__ = ["Fate", "Milestone", "Plan", "Rotation", "load_rotation", "plan_rotation"]
 
@@ -153,7 +154,7 @@ def load_rotation(path: str | Path, *, now: datetime | None = None) -> Rotation:
         InputError: The file, the incident file or the chain can't be used.
     """
     path = Path(path)
-    content = read_toml(path, "rotation's file", 'write [rotation] with incident = "api.toml" and to = "…"')
+    content = read_file(path, 'write [rotation] with incident = "api.toml" and to = "…"', what="rotation's file")
     item = parse_toml(content, _TABLES, str(path))["rotation"]
     chain = load_chain(path.parent / item["chain"]) if item.get("chain") else None
     to = Pin.parse(item["to"])

@@ -18,7 +18,7 @@ from typing import Literal
 
 from irkit import render
 from irkit.errors import InputError
-from irkit.files import workbench_folder
+from irkit.files import read_file, workbench_folder
 from irkit.missing import Missing
 from irkit.render import Markup
 
@@ -141,10 +141,8 @@ def load_runbook(path: str | Path) -> Runbook:
     """
     path = Path(path)
     try:
-        if path.stat().st_size > SIZE:
-            raise InputError(f"{render.text(path)} is too long for a runbook", f"keep it under {SIZE:,} bytes")
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_file(path, "give a Markdown file, not longer", limit=SIZE).decode().splitlines()
+    except UnicodeDecodeError as error:
         raise InputError(f"can't read {render.text(path)}: {render.text(error, 120)}", "give a Markdown file") from None
     front, begin = _front_matter(lines, path)
     try:

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from irkit.errors import InputError
+from irkit.files import read_file
 from irkit.render import markdown, text
 from irkit.summary import SCHEMA, percent
 
 __all__ = ["Change", "compare_runs", "load_result", "register"]
-
-_LIMIT = 16 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +42,11 @@ def load_result(run: str | Path) -> dict[str, Any]:
     """
     path = Path(run)
     path = path / "result.json" if path.is_dir() else path
+    hint = "give a run's folder, runs/<id>/<UTC start>"
     try:
-        with path.open("rb") as file:
-            found = json.loads(file.read(_LIMIT))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(
-            f"can't read the result {text(path)}: {text(error, 120)}", "give a run's folder, runs/<id>/<UTC start>"
-        ) from None
+        found = json.loads(read_file(path, hint, what="result"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"can't read the result {text(path)}: {text(error, 120)}", hint) from None
     if not isinstance(found, dict) or found.get("schema") != SCHEMA:
         raise InputError(f"{text(path)} is no {SCHEMA}", "give a folder that irkit triage left")
     return found

@@ -8,6 +8,7 @@ from typing import Self
 
 from irkit import render
 from irkit.errors import InputError
+from irkit.files import read_file
 from irkit.link import Endpoint, a_label
 from irkit.proxy import Proxy
 from irkit.starttls import check_protocol
@@ -108,13 +109,7 @@ def read_targets(path: str | Path) -> tuple[Target, ...]:
         InputError: It can't be read, a line is no endpoint (the line is named), or there is none.
     """
     shown = render.text(path, 200)
-    try:
-        with Path(path).open("rb") as file:
-            data = file.read(_LIMIT + 1)
-    except OSError as error:
-        raise InputError(f"can't read {shown}: {error.strerror or error}", "give a file with one host a line") from None
-    if len(data) > _LIMIT:
-        raise InputError(f"{shown} is larger than {_LIMIT >> 20} MB", "split it")
+    data = read_file(path, "give a file with one host a line, or split it", limit=_LIMIT)
     found: dict[Target, None] = {}
     for number, line in enumerate(data.decode("utf-8-sig", "replace").splitlines(), 1):
         if entry := line.partition("#")[0].strip():

@@ -8,14 +8,13 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Any
 
 from irkit.errors import InputError
 from irkit.render import text
 
 __all__ = [
-    "FLAG", "NUMBER", "TEXT", "WHOLE", "Check", "Table", "moment", "nearest", "one_of", "parse_toml", "read_toml",
+    "FLAG", "NUMBER", "TEXT", "WHOLE", "Check", "Table", "moment", "nearest", "one_of", "parse_toml",
     "refuse_unknown", "share", "texts",
 ]  # fmt: skip
 
@@ -30,19 +29,6 @@ class Table:
     keys: Mapping[str, Check]
     needed: tuple[str, ...] = ()
     many: bool = False
-
-
-def read_toml(path: Path, what: str, hint: str) -> str:
-    """The text of a file.
-
-    Raises:
-        InputError: It can't be read, or is not UTF-8; `what` it is and the hint say what to do.
-    """
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else error
-        raise InputError(f"can't read the {what} {text(path)}: {text(why, 160)}", hint) from None
 
 
 def parse_toml(content: str | bytes, tables: Mapping[str, Table], name: str) -> dict[str, Any]:

@@ -6,10 +6,10 @@ import argparse
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from irkit.errors import InputError
+from irkit.files import read_file
 from irkit.render import text
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def appraiser(arguments: argparse.Namespace) -> Callable[[Chain, str | None], Ap
         raise InputError("--allow-private-aia fetches nothing by itself", "give --fetch-aia, too")
     trust = load_roots(arguments.roots or ["mozilla"])
     at = _time(arguments.at) if arguments.at else None
-    crls = [_read(Path(name)) for name in arguments.crl]
+    crls = [read_file(name, "name a CRL, DER or PEM", limit=_LIMIT) for name in arguments.crl]
     logs = load_logs(arguments.ct_logs or None)
     inventory = load_inventory(arguments.inventory) if arguments.inventory else None
 
@@ -100,18 +100,6 @@ def _time(value: str) -> datetime:
     if at.tzinfo is None:
         raise InputError(f"the time {text(value, 60)} has no zone", "write 2026-11-23T09:10:00Z for UTC")
     return at.astimezone(UTC)
-
-
-def _read(path: Path) -> bytes:
-    shown = text(path, 200)
-    try:
-        with path.open("rb") as file:
-            data = file.read(_LIMIT + 1)
-    except OSError as error:
-        raise InputError(f"can't read {shown}: {error.strerror or error}", "name a CRL, DER or PEM") from None
-    if len(data) > _LIMIT:
-        raise InputError(f"{shown} is larger than {_LIMIT >> 20} MB", "is this a CRL?")
-    return data
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 from irkit import render
 from irkit.certificate import Pin
 from irkit.errors import InputError
+from irkit.files import read_file
 from irkit.render import text
 from irkit.tomlfile import TEXT, Table, moment, one_of, parse_toml, texts
 
@@ -160,14 +161,8 @@ def load_inventory(path: str | Path) -> Inventory:
     Raises:
         InputError: It can't be read, is not TOML, has an unknown key or a value of the wrong kind.
     """
-    try:
-        with Path(path).open("rb") as file:
-            raw = file.read(SIZE + 1)
-    except OSError as error:
-        raise InputError(
-            f"can't read {text(path)}: {text(error.strerror)}", "name the keys.toml, or leave [inventory] out"
-        ) from None
-    return load_inventory_bytes(raw, name=str(path))
+    hint = "name the keys.toml, or leave [inventory] out"
+    return load_inventory_bytes(read_file(path, hint, limit=SIZE), name=str(path))
 
 
 def load_inventory_bytes(raw: bytes, *, name: str = "keys.toml") -> Inventory:
