@@ -49,8 +49,8 @@ def load_chain(path: str | os.PathLike[str], *, host: str = "") -> Chain:
     Args:
         path: PEM with any text around it, DER (one certificate, or several end to end), PKCS #7 in either, the output
             of `openssl s_client`, the JSON of `chain_to_json`, or a folder of such files, in the order of their names.
-            Of a recording (pcap or pcapng with TLS 1.2 or older, what `mitmdump -w` writes, a browser's
-            chrome://net-export), its one chain.
+            Of a recording (pcap or pcapng with TLS 1.2 or older, or with TLS 1.3 and its key log inside; what
+            `mitmdump -w` writes; a browser's chrome://net-export), its one chain.
         host: Which host's chain, of a recording that has several.
 
     Returns:

@@ -73,6 +73,7 @@ class Flight:
     """Takes what client and server sent and holds what was read of the server's first flight.
 
     Attributes:
+        client_random: Of the client's hello; empty until it was sent.
         hello: ServerHello; None until it came.
         certificates: DER as presented, in order; None until Certificate came.
         ocsp: The stapled OCSP response for the leaf; None without one.
@@ -111,7 +112,7 @@ class Flight:
         self._secret, self._max_bytes, self._max_certificates = secret, max_bytes, max_certificates
         self._records, self._messages, self._client = bytearray(), bytearray(), bytearray()
         self._transcript: list[bytes] = []
-        self._client_random = b""
+        self.client_random = b""
         self._opener: _Opener | None = None
 
     @property
@@ -133,7 +134,7 @@ class Flight:
             message = bytes(self._client[:size])
             del self._client[:size]
             if message[0] == 1:
-                self._client_random = message[6:38]
+                self.client_random = message[6:38]
                 self._transcript.append(message)
 
     def feed(self, data: bytes) -> None:
@@ -252,7 +253,7 @@ class Flight:
         elif kind == 22 and body[:1] == b"\x01":
             self.ocsp = Reader(body[1:]).vector(3) or None
         elif kind == 12:
-            self.signed = key_exchange(body, self.hello, self._client_random)
+            self.signed = key_exchange(body, self.hello, self.client_random)
         elif kind in {14, 20}:
             self.done = True
 

@@ -7,6 +7,7 @@ leave the reassembly to do here all the same; so they are read here, with every 
 from __future__ import annotations
 
 import ipaddress
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,11 +15,15 @@ from datetime import UTC, datetime
 
 from irkit.link import Endpoint
 
-__all__ = ["Conversation", "conversations", "is_pcap"]
+__all__ = ["Conversation", "conversations", "is_pcap", "server_secrets"]
 
 _MAGIC = {b"\xd4\xc3\xb2\xa1": ("<", 10**6), b"\xa1\xb2\xc3\xd4": (">", 10**6), b"\x4d\x3c\xb2\xa1": ("<", 10**9),
           b"\xa1\xb2\x3c\x4d": (">", 10**9)}  # fmt: skip
 _PCAPNG = b"\x0a\x0d\x0d\x0a"
+_TLS_KEY_LOG = 0x544C534B
+_SECRET = re.compile(
+    rb"^SERVER_HANDSHAKE_TRAFFIC_SECRET ((?:[0-9a-fA-F]{2}){32}) ((?:[0-9a-fA-F]{2}){32,48})\r?$", re.MULTILINE
+)
 _STREAM = 2**23  # bytes kept of one direction: a chain is at their beginning
 
 
@@ -123,19 +128,26 @@ def _pcap(data: bytes) -> Iterator[tuple[datetime, int, bytes]]:
         pos += 16 + size
 
 
-def _pcapng(data: bytes) -> Iterator[tuple[datetime, int, bytes]]:
-    """The format of Wireshark (draft-ietf-opsawg-pcapng): interfaces, and packets that name theirs."""
+def _blocks(data: bytes) -> Iterator[tuple[str, int, bytes]]:
+    """Byte order, type and body of each block (draft-ietf-opsawg-pcapng)."""
     order, pos = "<", 0
-    interfaces: list[tuple[int, int]] = []
     while pos + 12 <= len(data):
         if data[pos : pos + 4] == _PCAPNG:
             order = "<" if data[pos + 8 : pos + 12] == b"\x4d\x3c\x2b\x1a" else ">"
-            interfaces = []
         kind, size = struct.unpack_from(order + "2I", data, pos)
-        body = data[pos + 8 : pos + size - 4]
         if size < 12:
             return
-        if kind == 1 and len(body) >= 8:
+        yield order, kind, data[pos + 8 : pos + size - 4]
+        pos += size
+
+
+def _pcapng(data: bytes) -> Iterator[tuple[datetime, int, bytes]]:
+    """The format of Wireshark: interfaces, and packets that name theirs."""
+    interfaces: list[tuple[int, int]] = []
+    for order, kind, body in _blocks(data):
+        if kind == 0x0A0D0D0A:
+            interfaces = []
+        elif kind == 1 and len(body) >= 8:
             resolution = _option(body[8:], 9, order)
             exponent = resolution[0] if resolution else 6
             base = 2 if exponent & 0x80 else 10
@@ -147,7 +159,17 @@ def _pcapng(data: bytes) -> Iterator[tuple[datetime, int, bytes]]:
                 yield _time(high << 32 | low, per_second), link, body[20 : 20 + kept]
         elif kind == 3 and len(body) >= 4 and interfaces:
             yield _time(0, 1), interfaces[0][0], body[4:]
-        pos += size
+
+
+def server_secrets(data: bytes) -> dict[bytes, bytes]:
+    """The servers' TLS 1.3 handshake secrets in a pcapng's Decryption Secrets Blocks, by the client's random."""
+    found = {}
+    for order, kind, body in _blocks(data) if data[:4] == _PCAPNG else ():
+        if kind == 10 and len(body) >= 8 and struct.unpack_from(order + "I", body)[0] == _TLS_KEY_LOG:
+            size = struct.unpack_from(order + "I", body, 4)[0]
+            for match in _SECRET.finditer(body[8 : 8 + size]):
+                found[bytes.fromhex(match[1].decode())] = bytes.fromhex(match[2].decode())
+    return found
 
 
 def _option(data: bytes, wanted: int, order: str) -> bytes:

@@ -5,6 +5,7 @@ A recording holds many connections; each that shows certificates is one chain, w
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -17,7 +18,7 @@ from irkit.chain import Chain, Obtained
 from irkit.errors import InputError
 from irkit.flight import Flight
 from irkit.messages import MalformedError, Reader, extensions
-from irkit.pcap import Conversation, conversations
+from irkit.pcap import Conversation, conversations, server_secrets
 from irkit.possession import check_possession
 
 __all__ = [
@@ -26,18 +27,24 @@ __all__ = [
 
 _CLIENT_HELLO = re.compile(rb"\x16\x03[\x00-\x04]..\x01", re.DOTALL)
 _SERVER_HELLO = re.compile(rb"\x16\x03[\x00-\x04]..\x02", re.DOTALL)
+_ENCRYPTED = "TLS 1.3, in which the certificates are encrypted, and the capture holds no keys"
+_ENCRYPTED_HINT = (
+    "put the client's key log in (editcap --inject-secrets tls,keys.log in.pcapng out.pcapng), capture anew with the "
+    "client held to TLS 1.2, or use irkit capture"
+)
 _BEFORE_TLS = 2**14  # where TLS begins after STARTTLS
 
 
 def chains_of_pcap(data: bytes, where: str) -> list[Chain]:
-    """A chain for each TLS connection of a packet capture, as far as TLS 1.2: later, certificates are encrypted.
+    """A chain for each TLS connection of a packet capture; of TLS 1.3 where a pcapng holds the client's key log.
 
     Raises:
         InputError: No connection shows one; each reason is said once.
     """
     chains, reasons = [], []
+    secrets = server_secrets(data)
     for conversation in conversations(data):
-        found = _watched(conversation, where)
+        found = _watched(conversation, where, secrets)
         if isinstance(found, Chain):
             chains.append(found)
         elif found:
@@ -46,34 +53,37 @@ def chains_of_pcap(data: bytes, where: str) -> list[Chain]:
         why = "; ".join(dict.fromkeys(reasons)) or "no TLS connection whose beginning was captured"
         raise InputError(
             f"no certificate in {render.text(where, 200)}: {render.text(why, 400)}",
-            "capture anew with the client held to TLS 1.2, from before it connects; or use irkit capture",
+            _ENCRYPTED_HINT
+            if _ENCRYPTED in why
+            else "capture anew, from before the client connects; or use irkit capture",
         )
     return chains
 
 
-def _watched(conversation: Conversation, where: str) -> Chain | str:
+def _watched(conversation: Conversation, where: str, secrets: Mapping[bytes, bytes]) -> Chain | str:
     """The chain of one connection, why there is none, or nothing for what is not TLS."""
     hello = _CLIENT_HELLO.search(conversation.sent, 0, _BEFORE_TLS)
     answer = _SERVER_HELLO.search(conversation.answered, 0, _BEFORE_TLS)
     if answer is None:
         return "" if hello is None else "a server whose answer is not there"
-    flight = Flight(lambda _: None)
+    flight = Flight(lambda flight: secrets.get(flight.client_random))
+    hellos = _client_hellos(conversation.sent[hello.start() :]) if hello is not None else []
     name = None
-    if hello is not None:
-        record = _handshake_records(conversation.sent[hello.start() :])
-        try:
-            flight.sent(record)
-            name = _server_name(record)
-        except MalformedError:
-            pass
-    flight.feed(conversation.answered[answer.start() :])
-    if flight.hello is not None and flight.hello.protocol == 0x0304:
-        return "TLS 1.3, in which the certificates are encrypted"
+    if hellos:
+        flight.sent(hellos[0])
+        with contextlib.suppress(MalformedError):
+            name = _server_name(hellos[0])
+    for record in _records(conversation.answered[answer.start() :]):
+        flight.feed(record)
+        if len(hellos) > 1 and flight.hello is not None and flight.hello.retry:
+            flight.sent(hellos.pop())
+    if flight.hello is not None and flight.hello.protocol == 0x0304 and not flight.certificates:
+        return _ENCRYPTED if flight.client_random not in secrets else flight.problem
     if flight.certificates is None or flight.hello is None:
         return flight.problem or "a connection without Certificate: resumed, or not captured whole"
     findings = list(flight.findings)
     possession, why = check_possession(flight.certificates[0], flight.signed)
-    if hello is None:
+    if not hellos:
         possession, why = "unproven", "the client's hello was not captured"
     if why:
         findings.append(f"possession of the leaf's key is {possession}: {why}")
@@ -88,15 +98,27 @@ def _watched(conversation: Conversation, where: str) -> Chain | str:
     return Chain(tuple(Certificate.from_der(der) for der in flight.certificates), obtained)
 
 
-def _handshake_records(data: bytes) -> bytes:
-    """The whole handshake records at the beginning."""
+def _records(data: bytes) -> Iterator[bytes]:
+    """The records, and the part of one at the end."""
     pos = 0
-    while data[pos : pos + 1] == b"\x16" and pos + 5 <= len(data):
+    while pos < len(data):
         end = pos + 5 + int.from_bytes(data[pos + 3 : pos + 5], "big")
-        if end > len(data):
-            break
+        yield data[pos:end]
         pos = end
-    return data[:pos]
+
+
+def _client_hellos(data: bytes) -> list[bytes]:
+    """The ClientHellos at the beginning, each in one record: the second answers a HelloRetryRequest."""
+    said, found = b"", []
+    for record in _records(data):
+        said += record[5:] if record[:1] == b"\x16" else b""
+        end = 4 + int.from_bytes(said[1:4], "big")
+        if said[:1] == b"\1" and end <= len(said) < 2**16:
+            found.append(b"\x16\3\1" + end.to_bytes(2, "big") + said[:end])
+            said = said[end:]
+        if len(found) == 2 or said[:1] not in {b"", b"\1"}:
+            break
+    return found
 
 
 def _server_name(record: bytes) -> str | None:

@@ -23,7 +23,7 @@ from zoo import CA, EC, RSA, context, ders
 from irkit.capture import capture
 from irkit.chainfile import chain_to_value, load_chain, load_chain_bytes, load_chains
 from irkit.errors import InputError
-from irkit.pcap import conversations
+from irkit.pcap import conversations, server_secrets
 
 Said = list[tuple[bool, bytes]]  # who spoke (True: the client), and what
 
@@ -53,8 +53,10 @@ def overheard(serve: zoo.Serve, **options: Any) -> Said:
 
 
 def tls(identity: Any, maximum: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2) -> zoo.Serve:
-    served = context(identity, maximum)
+    return tls_of(context(identity, maximum))
 
+
+def tls_of(served: ssl.SSLContext) -> zoo.Serve:
     def serve(connection: socket.socket) -> None:
         with served.wrap_socket(connection, server_side=True) as wrapped:
             wrapped.recv(100)
@@ -103,7 +105,7 @@ def pcap(packets: list[bytes], link: int = 101, order: str = "<") -> bytes:
     return head + b"".join(struct.pack(order + "4I", AT, n, len(p), len(p)) + p for n, p in enumerate(packets))
 
 
-def pcapng(packets: list[bytes], link: int = 101, order: str = "<") -> bytes:
+def pcapng(packets: list[bytes], link: int = 101, order: str = "<", keys: bytes = b"") -> bytes:
     def block(kind: int, body: bytes) -> bytes:
         body += bytes(-len(body) % 4)
         size = struct.pack(order + "I", 12 + len(body))
@@ -112,6 +114,8 @@ def pcapng(packets: list[bytes], link: int = 101, order: str = "<") -> bytes:
     nano = struct.pack(order + "HHB3xI", 9, 1, 9, 0)  # if_tsresol: nanoseconds
     made = block(0x0A0D0D0A, struct.pack(order + "IHHq", 0x1A2B3C4D, 1, 0, -1))
     made += block(1, struct.pack(order + "HHI", link, 0, 0) + nano) + block(99, b"unknown")
+    if keys:
+        made += block(10, struct.pack(order + "2I", 0x544C534B, len(keys)) + keys)
     for p in packets:
         stamp = AT * 10**9
         made += block(6, struct.pack(order + "5I", 0, stamp >> 32, stamp & 0xFFFFFFFF, len(p), len(p)) + p)
@@ -150,6 +154,14 @@ def test_packets_come_late_twice_and_around_the_end_of_the_numbers(talk: Said) -
     assert ders(load_chain_bytes(pcap(segments(talk, version=6)))) == ders(RSA.chain)
 
 
+def test_a_hello_in_several_records_is_part_of_what_was_signed(talk: Said) -> None:
+    (client, first), *rest = talk
+    pieces = b"".join(first[:3] + zoo.vector(part, 2) for part in (first[5:50], first[50:60], first[60:]))
+    chain = load_chain_bytes(pcap(segments([(client, pieces), *rest])))
+    assert (ders(chain), chain.obtained.possession) == (ders(RSA.chain), "proven")
+    assert chain.obtained.server_name == "rec.test"
+
+
 def test_a_packet_that_is_missing_is_no_chain_made_up(talk: Said) -> None:
     made = segments(talk, size=400)
     certificate = next(n for n, packet in enumerate(made) if RSA.certificate.der[60:90] in packet)
@@ -161,6 +173,25 @@ def test_tls_13_in_a_capture_says_that_it_hides_its_certificates() -> None:
     said = overheard(tls(EC, ssl.TLSVersion.TLSv1_3))
     with pytest.raises(InputError, match=r"TLS 1\.3, in which the certificates are encrypted"):
         load_chain_bytes(pcap(segments(said)))
+
+
+@pytest.mark.parametrize("order", ["<", ">"], ids=["little", "big"])
+@pytest.mark.parametrize("curve", ["prime256v1", "secp384r1"])  # the second is asked for by a HelloRetryRequest
+def test_tls_13_in_a_capture_that_holds_its_keys_shows_the_chain(curve: str, order: str, tmp_path: Path) -> None:
+    served, log = context(EC), tmp_path / "keys.log"
+    served.keylog_filename = str(log)
+    served.set_ecdh_curve(curve)
+    said = overheard(tls_of(served))
+    chain = load_chain_bytes(pcapng(segments(said), order=order, keys=log.read_bytes()))
+    assert ders(chain) == ders(EC.chain)
+    obtained = chain.obtained
+    assert (obtained.protocol, obtained.possession, obtained.server_name) == ("TLSv1.3", "proven", "rec.test")
+    with pytest.raises(InputError, match="the capture holds no keys") as raised:
+        load_chain_bytes(pcapng(segments(said), keys=b"CLIENT_RANDOM 00 00\n"))
+    assert "--inject-secrets" in raised.value.hint
+    wrong = log.read_bytes().replace(b"SERVER_HANDSHAKE_TRAFFIC_SECRET", b"CLIENT_HANDSHAKE_TRAFFIC_SECRET")
+    with pytest.raises(InputError, match="no certificate in"):
+        load_chain_bytes(pcapng(segments(said), keys=wrong))
 
 
 def test_starttls_in_a_capture() -> None:
@@ -183,6 +214,7 @@ def test_several_connections_are_several_chains(talk: Said) -> None:
 def test_any_packet_gives_conversations_or_none(packet: bytes, form: Callable[..., bytes], link: int) -> None:
     whole = form([packet, b"\x45" + packet, b"\x60" + packet], link)
     conversations(whole)
+    assert server_secrets(pcapng([packet], keys=packet)) == {}
     for cut in range(0, len(whole), 37):
         conversations(whole[:cut] if cut > 28 else whole)
     with pytest.raises(InputError):
