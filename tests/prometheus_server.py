@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import socket
 import subprocess
 import tempfile
@@ -40,12 +41,14 @@ def openmetrics(samples: Iterable[Sample], metric: str = METRIC, kind: str = "co
 
 
 @contextlib.contextmanager
-def prometheus(*texts: str, programs: tuple[str, str] = ("prometheus", "promtool")) -> Iterator[str]:
-    """Runs a Prometheus whose history is these OpenMetrics texts; gives its base URL."""
+def prometheus(
+    *texts: str, programs: tuple[str, str] = ("prometheus", "promtool"), blocks: Path | None = None
+) -> Iterator[str]:
+    """Runs a Prometheus whose history is these OpenMetrics texts, and a folder of blocks; gives its base URL."""
     with tempfile.TemporaryDirectory(prefix="irkit-prometheus-") as name:
         folder = Path(name)
         (folder / "prometheus.yml").write_text("global: {scrape_interval: 1h}\n")
-        (folder / "data").mkdir()
+        shutil.copytree(blocks, folder / "data") if blocks else (folder / "data").mkdir()
         for i, content in enumerate(texts):
             dump = folder / f"{i}.om"
             dump.write_text(content + "# EOF\n", encoding="utf-8")

@@ -6,7 +6,11 @@ import itertools
 import json
 import re
 import subprocess
+import time
+import urllib.parse
+import urllib.request
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +18,11 @@ import pytest
 import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
+from prometheus_server import Sample, openmetrics, prometheus
 
-from irkit.health import HostHealth, textfile
+from irkit.drill.scenario import HOST, SCENARIOS, WINDOW
+from irkit.drill.traffic import count
+from irkit.health import Check, HostHealth, textfile
 
 RUNBOOKS = Path(__file__).parent.parent / "runbooks"
 DASHBOARD: dict[str, Any] = json.loads((RUNBOOKS / "dashboard.json").read_text())
@@ -57,9 +64,57 @@ def test_prometheus_takes_every_query(tmp_path: Path, tool: Callable[..., str]) 
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_it_asks_only_for_metrics_that_something_here_makes_or_names() -> None:
-    from datetime import UTC, datetime
+def history(now: float) -> list[str]:
+    """Two days with a release that rolls out and an interception in one region, and what a scheduled look left."""
+    end = datetime.fromtimestamp(now, UTC)
+    counted = list[Sample]()
+    for kind in ("mitm", "misconfiguration"):
+        groups = SCENARIOS[kind](end - WINDOW, end).groups
+        for series in count(groups, HOST, start=end - WINDOW, end=end, seed=0):
+            counted += [({**series.labels, "job": kind}, at, value) for at, value in series.samples]
+        yesterday = {"domain": HOST, "result": "success", "job": kind}
+        counted += [(yesterday, now - back, 1e6 - back) for back in range(90_000, 80_000, -60)]
+    full = HostHealth(
+        HOST, "mitm", checks=(Check("x", "error", "y"),), certificate_days=9, pin_days={("a", "b", "c"): 1}
+    )
+    left = [
+        line if line[0] == "#" else f"{line} {now - back:.0f}"
+        for line in textfile([full], finished=end).splitlines()
+        for back in (120, 60, 0)[: 1 if line[0] == "#" else 3]
+    ]
+    probed = [
+        ({"instance": f"https://{HOST}"}, now - b, now + (9e6 if b < 3600 else 1e6)) for b in range(7200, -1, -60)
+    ]
+    alert = {"alertname": "CertificatePinFailure", "alertstate": "firing", "domain": HOST, "view": "region"}
+    fired = [(alert, now - back, 1.0) for back in range(600, -1, -60)]
+    return [
+        openmetrics(counted), "\n".join([*left, ""]), openmetrics(probed, "probe_ssl_earliest_cert_expiry", "gauge"),
+        openmetrics(fired, "ALERTS", "gauge"),
+    ]  # fmt: skip
 
+
+@pytest.mark.prometheus
+def test_every_query_gives_data_on_a_prometheus_with_a_day_of_history(tmp_path: Path, tool: Callable[..., str]) -> None:
+    programs = (tool("prometheus"), tool("promtool"))
+    now = time.time() // 60 * 60 - 600
+    texts, blocks, rules = history(now), tmp_path / "blocks", str(RUNBOOKS / "alerts.yml")
+    blocks.mkdir()
+    span = [f"--start={now - 7200:.0f}", f"--end={now:.0f}", "--eval-interval=60s", f"--output-dir={blocks}"]
+    for _ in "counts", "ratios, which are made of the counts":
+        with prometheus(*texts, programs=programs, blocks=blocks) as url:
+            command = [programs[1], "tsdb", "create-blocks-from", "rules", f"--url={url}", *span, rules]
+            subprocess.run(command, check=True, capture_output=True)
+    with prometheus(*texts, programs=programs, blocks=blocks) as url:
+        for query in QUERIES:
+            asked = urllib.parse.urlencode(
+                {"query": query.replace("$domain", HOST), "start": now - WINDOW.total_seconds(), "end": now, "step": 60}
+            )
+            with urllib.request.urlopen(f"{url}/api/v1/query_range?{asked}") as answer:
+                found = json.load(answer)["data"]["result"]
+            assert any(value != "NaN" for series in found for _, value in series["values"]), query
+
+
+def test_it_asks_only_for_metrics_that_something_here_makes_or_names() -> None:
     rules = (RUNBOOKS / "alerts.yml").read_text()
     full = HostHealth("h", "none", certificate_days=1, pin_days={("a", "b", "c"): 1}, failure_ratio=0)
     made = textfile([full], finished=datetime(2026, 11, 25, tzinfo=UTC))
