@@ -66,6 +66,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     add("--starttls", default=None, metavar="PROTOCOL", help="smtp, imap, pop3, ftp, xmpp, ldap, postgres or mysql")
     add("--sweep", action="store_true", help="only the short handshake: quicker, easier on the server")
     add("--deadline", type=float, default=10.0, metavar="SECONDS", help="for everything (default: 10)")
+    add("--max-bytes", type=int, default=2**22, metavar="N", help="read from one connection (default: 4194304)")
+    add("--max-certificates", type=int, default=1000, metavar="N", help="kept of one chain (default: 1000)")
     add("--vantage", default="local", metavar="NAME", help="a name for the place this is run from (default: local)")
     add_trust_options(command)
     form = command.add_mutually_exclusive_group()
@@ -109,7 +111,7 @@ def _options(arguments: argparse.Namespace) -> dict[str, Any]:
     options: dict[str, Any] = {
         name: getattr(arguments, name)
         for name in ("connect", "key_type", "minimum", "maximum", "proxy", "proxy_auth_env", "starttls", "sweep",
-                     "deadline", "vantage")
+                     "deadline", "vantage", "max_bytes", "max_certificates")
     }  # fmt: skip
     options["alpn"] = tuple(arguments.alpn)
     if arguments.no_server_name:

@@ -25,8 +25,8 @@ __all__ = ["register", "run_many"]
 _SINGLE: dict[str, Any] = {
     "connect": None, "all": False, "server_name": None, "no_server_name": False, "key_type": "any",
     "minimum": "TLSv1", "maximum": "TLSv1.3", "alpn": [], "client_cert": None, "client_key": None, "json": False,
-    "pem": False, "roots": [], "at": "", "crl": [], "ct_logs": "", "inventory": "", "fetch_aia": False,
-    "allow_private_aia": False,
+    "pem": False, "max_bytes": 2**22, "max_certificates": 1000,
+    "roots": [], "at": "", "crl": [], "ct_logs": "", "inventory": "", "fetch_aia": False, "allow_private_aia": False,
 }  # fmt: skip
 
 
@@ -38,7 +38,6 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         description="Says of what `irkit capture --targets` wrote which endpoints differ between vantages, don't "
         "verify, share a key, gave no chain, and expire first. notebooks/fleet.ipynb shows it, too.",
         epilog="examples:\n  irkit survey fleet.ndjson\n  irkit survey eu.ndjson ap.ndjson --roots corp-root.pem",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("files", nargs="+", metavar="FILE", help=".ndjson or .parquet; of each vantage one, or one")
     command.add_argument("--roots", action="append", default=[], metavar="FILE", help=ROOTS)

@@ -128,7 +128,7 @@ def test_capture_prints_the_chain_as_text_pem_or_json(
 def test_capture_offers_what_the_library_can(tls_server: Callable[..., Any], capsys: Any, tmp_path: Path) -> None:
     import forge
 
-    identity = forge.root().issue("localhost")
+    identity = forge.root().issue(cn="CA", ca=True).issue("localhost")
     certificate, key = identity.write(tmp_path, "me")
     address = tls_server(identity).address
     options = "--no-server-name --key-type ecdsa --minimum TLSv1.2 --maximum TLSv1.2 --vantage office --sweep --alpn h2"
@@ -143,6 +143,10 @@ def test_capture_offers_what_the_library_can(tls_server: Callable[..., Any], cap
         None, "TLSv1.2", "office", "hello"
     )  # fmt: skip
     assert "1 addresses, 1 with a chain: the same chain" in said.err
+    assert main(["capture", address, "--max-certificates", "1"]) == 0
+    assert "kept the first 1 certificates, the rest is cut" in capsys.readouterr().out
+    assert main(["capture", address, "--max-bytes", "100"]) == 3
+    assert "stopped reading after 100 bytes" in capsys.readouterr().err
     assert main(["capture", address]) == 0
     shown = capsys.readouterr().out
     for line in ("by handshake: TLSv1.3", "SNI none", "possession of the leaf's key: proven"):

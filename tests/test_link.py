@@ -35,9 +35,9 @@ def test_a_refusal_and_a_name_without_address_are_failures(monkeypatch: pytest.M
 
 
 def test_every_address_has_its_entry(monkeypatch: pytest.MonkeyPatch) -> None:
-    resolving(monkeypatch, "127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.1")
+    resolving(monkeypatch, "127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.1", "::ffff:127.0.0.1")
     with zoo.python_tls(context(EC)) as port, zoo.python_tls(context(RSA), "127.0.0.3", port):
-        first, second, third = capture_all("multi.test", port)
+        first, second, third, sixth = capture_all("multi.test", port)
         assert isinstance(first, Chain)
         assert isinstance(second, CaptureFailure)
         assert isinstance(third, Chain)
@@ -45,6 +45,8 @@ def test_every_address_has_its_entry(monkeypatch: pytest.MonkeyPatch) -> None:
         assert second.reason == "refused the connection"
         assert second.where == f"multi.test:{port} at 127.0.0.2:{port}"
         assert [chain.obtained.address for chain in (first, third)] == [f"127.0.0.1:{port}", f"127.0.0.3:{port}"]
+        assert isinstance(sixth, Chain)
+        assert (sixth, sixth.obtained.address) == (first, f"[::ffff:127.0.0.1]:{port}")
         (only,) = capture_all("multi.test", port, connect=f"127.0.0.3:{port}")
         assert only == third
 

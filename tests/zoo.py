@@ -420,7 +420,7 @@ def resolving(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
     real = socket.getaddrinfo
 
     def resolve(host: str, port: int, *args: Any, **options: Any) -> Any:
-        if host[0].isdigit():
+        if host[0].isdigit() or ":" in host:
             return real(host, port, *args, **options)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
 
