@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -29,6 +29,9 @@ __all__ = ["Grid", "Increases", "Kind", "Series", "increases", "merge", "parse",
 Kind = Literal["counter", "gauge", "rate"]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+
+MAX_CELLS = 50_000_000  # series x bins held as numbers: 400 MB
+MAX_WORDS = 32 * 2**20  # bytes of an answer besides its samples; as Python objects they take 20 times as much
 
 # Labels that say who was scraped, not what was counted. A process restarts and is missed as a whole.
 TARGET = ("job", "instance", "namespace", "pod", "container", "cluster")
@@ -52,17 +55,27 @@ _VALUES = re.compile(rb'"values"\s*:\s*(?=\[\s*\[)')
 _END = re.compile(rb"\]\s*\]")
 
 
-def parse(data: bytes, what: str) -> tuple[Any, list[bytes]]:
+def _whenever() -> None:
+    """Time is no matter."""
+
+
+def parse(data: bytes, what: str, check: Callable[[], None] = _whenever) -> tuple[Any, list[bytes]]:
     """JSON without its sample lists: these are cut out as text, and each `"values"` becomes its index among them.
 
     A million samples as Python objects cost a gigabyte. Inside a JSON string a quote is escaped, so the key and its
     bracket are found by their bytes.
 
+    Args:
+        data: The text.
+        what: It, in an error's words.
+        check: Is called again and again; may raise, where it takes too long.
+
     Raises:
-        MetricsError: It is no JSON.
+        MetricsError: It is no JSON, or far too large besides its samples.
     """
     pieces, lists, done = list[bytes](), list[bytes](), 0
     for start in _VALUES.finditer(data):
+        check()
         end = _END.search(data, start.end())
         if start.start() < done or end is None:
             continue
@@ -70,6 +83,11 @@ def parse(data: bytes, what: str) -> tuple[Any, list[bytes]]:
         lists.append(data[start.end() : end.end()])
         done = end.end()
     pieces.append(data[done:])
+    if sum(map(len, pieces)) > MAX_WORDS:
+        raise MetricsError(
+            f"{what} holds more than {MAX_WORDS:,} bytes besides samples", "add matchers: there are too many series"
+        )
+    check()
     try:
         return json.loads(b"".join(pieces)), lists
     except (ValueError, RecursionError):
@@ -93,8 +111,16 @@ def _no_json(data: bytes, what: str) -> tuple[str, str]:
     )
 
 
-def read_matrix(document: Any, lists: Sequence[bytes], what: str) -> tuple[list[Series], list[str]]:
+def read_matrix(
+    document: Any, lists: Sequence[bytes], what: str, check: Callable[[], None] = _whenever
+) -> tuple[list[Series], list[str]]:
     """The series of one body of /api/v1/query_range that `parse` has read, and findings: what the server warned of.
+
+    Args:
+        document: What `parse` gave.
+        lists: As well.
+        what: The body, in an error's words.
+        check: As for `parse`.
 
     Raises:
         MetricsError: The body says error, holds no matrix, or is damaged.
@@ -115,6 +141,7 @@ def read_matrix(document: Any, lists: Sequence[bytes], what: str) -> tuple[list[
     findings = _warnings(document, found)
     series, histograms = list[Series](), 0
     for item in found["result"]:
+        check()
         labels = item.get("metric") if isinstance(item, dict) else None
         if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
             raise MetricsError(f"{what} has a series without labels", "it wants a body of /api/v1/query_range")
@@ -233,8 +260,12 @@ def increases(series: Sequence[Series], grid: Grid, kind: Kind) -> Increases:
         kind: `counter`: only the differences count. `gauge`: each value is the count of its bin. `rate`: per second.
 
     Raises:
-        MetricsError: The values are not of that kind.
+        MetricsError: The values are not of that kind, or far too many.
     """
+    if (grid.bins + grid.lead) * len(series) > MAX_CELLS:
+        raise MetricsError(
+            f"there are {len(series):,} series of {grid.bins:,} steps, too many", "give a longer step, or matchers"
+        )
     values, odd = _align(series, grid)
     present = np.isfinite(values)
     names = sorted({item.target for item in series})

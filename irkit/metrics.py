@@ -45,9 +45,9 @@ __all__ = [
 ]  # fmt: skip
 
 DEADLINE = 30.0  # seconds for everything one call asks
-MAX_BYTES = 256 * 2**20
+MAX_BYTES = 128 * 2**20
 MOST_SERIES = 10_000  # that are fetched as they are, and of
-MOST_RAW = 5_000_000  # series x steps; more are summed by Prometheus
+MOST_RAW = 4_000_000  # series x steps, of 26 bytes; more are summed by Prometheus
 MOST_READ = 40_000_000  # samples that the days before may hold, at one a minute
 MOST_SUMMED = 4_000_000  # series x steps of one sum: Prometheus holds several such, and refuses 50 million
 

@@ -125,14 +125,14 @@ class Transport:
         raise AssertionError("each attempt returns, raises or is followed by another")
 
     def _answer(self, body: bytes) -> _Answer:
-        document, lists = parse(body, f"the answer of {self.shown}")
+        document, lists = parse(body, f"the answer of {self.shown}", self._check)
         if (
             isinstance(document, dict)
             and document.get("status") == "success"
             and isinstance(document.get("data"), list)
         ):
             return _Answer(document)  # names
-        series, findings = read_matrix(document, lists, f"the answer of {self.shown}")
+        series, findings = read_matrix(document, lists, f"the answer of {self.shown}", self._check)
         self.findings += [finding for finding in findings if finding not in self.findings]
         self.body = body
         return _Answer({"data": {"result": series}})
@@ -158,9 +158,13 @@ class Transport:
             raise found
         return found
 
+    def _check(self) -> None:
+        if time.monotonic() > self.until:
+            self._late()
+
     def _late(self) -> NoReturn:
         raise MetricsError(
-            f"{self.shown} was too slow: no whole answer within {self.deadline:g} s",
+            f"{self.shown} was too slow: no whole answer was read within {self.deadline:g} s",
             "ask for a shorter window or a longer step, or raise the deadline",
         ) from None
 

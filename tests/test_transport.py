@@ -100,8 +100,8 @@ PROMETHEUS_PAGE = b'<a href="/login">Found</a>'
         (half_gzip, "closed the connection before its answer was whole"),
         (slam, "closed the connection before its answer was whole"),
         (garbage, "closed the connection before its answer was whole"),
-        (drip, "was too slow: no whole answer within 1.5 s"),
-        (never, "was too slow: no whole answer within 1.5 s"),
+        (drip, "was too slow: no whole answer was read within 1.5 s"),
+        (never, "was too slow: no whole answer was read within 1.5 s"),
     ],
 )
 def test_each_fault_is_one_clear_error_within_the_deadline(fault: Fault, reply: Reply, says: str) -> None:
@@ -258,7 +258,7 @@ def days_only(reply: Reply) -> Reply:
 @pytest.mark.parametrize(
     ("reply", "says"),
     [
-        (never, "could not be counted: .* was too slow: no whole answer within 1"),
+        (never, "could not be counted: .* was too slow: no whole answer was read within 1"),
         (always(500, b"disk"), "could not be counted: .* answers HTTP 500: disk"),
         (always(200, b"<html>"), "could not be counted: .* is a web page"),
         (always(422, ERROR), "could not be counted: .* query timed out"),
