@@ -39,7 +39,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     command = commands.add_parser(
         "capture",
         help="show the chain an endpoint presents",
-        description="Prints the chain exactly as presented, how it was obtained, and what it is worth: whether it\n"
+        description="Prints the chain exactly as presented, how it was obtained, and what it is worth: whether it "
         "verifies for the host, its SCTs, its revocation, and whose interception it looks like.\n"
         "irkit.load_chain reads what --json prints.",
         epilog=_EXAMPLES,

@@ -64,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
         drill,
         fleet_command,
         health_command,
+        history_command,
         incident_command,
         metrics_command,
         plan_command,
@@ -79,6 +80,7 @@ def parser() -> argparse.ArgumentParser:
     fleet_command.register(commands)
     incident_command.register(commands)
     health_command.register(commands)
+    history_command.register(commands)
     rundiff.register(commands)
     metrics_command.register(commands)
     plan_command.register(commands)

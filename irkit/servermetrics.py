@@ -23,7 +23,7 @@ from irkit.incident import Annotation
 from irkit.promql import Matcher, Selector
 from irkit.render import text
 
-__all__ = ["ServerChanges", "changes_of", "in_order", "load_changes", "noted", "selectors", "server_entry"]
+__all__ = ["ServerChanges", "changes_of", "in_order", "load_changes", "noted", "of_host", "selectors", "server_entry"]
 
 MOST = 40  # changes of one kind of series that are told; a metric that changes more often dates nothing
 
@@ -135,6 +135,21 @@ def selectors(host: str) -> tuple[Selector, ...]:
         Selector("nginx_ingress_controller_ssl_certificate_info", (Matcher.one_of("host", (host, wildcard)),)),
         Selector("x509_cert_not_after", (Matcher.one_of("subject_CN", (host, wildcard)),)),
     )
+
+
+def of_host(series: Iterable[Series], host: str) -> list[Series]:
+    """Of a dump's series, those of the known metrics that name this host, as `selectors` asks for them."""
+    wildcard = "*." + host.partition(".")[2]
+    address = re.compile(rf"([A-Za-z]+://)?(?i:{re.escape(host)})(:[0-9]+)?(/.*)?")
+    return [
+        item
+        for item in series
+        if item.labels.get("__name__") in _KNOWN
+        and any(
+            value == wildcard or address.fullmatch(value)
+            for value in (item.labels.get(label, "") for label in ("instance", "target", "host", "subject_CN"))
+        )
+    ]
 
 
 def changes_of(series: Sequence[Series], host: str, what: str = "") -> tuple[tuple[ServerChange, ...], tuple[str, ...]]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import forge
 import pytest
@@ -13,8 +15,10 @@ from matplotlib.image import imread
 import irkit
 from irkit.chain import Chain, Obtained
 from irkit.changes import ServerChange
+from irkit.cli import main
 from irkit.errors import InputError
 from irkit.history import add_capture
+from irkit.servermetrics import server_entry
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -66,6 +70,85 @@ def test_a_prober_s_fingerprint_dates_a_key_from_before_the_first_capture(folder
         in (picture.alt)
     )
     assert f"probed {strange[:12]}: probed from 2026-11-03 12:00 UTC" in picture.alt
+
+
+def series(name: str, spans: list[tuple[float, float, float]], **labels: str) -> dict[str, Any]:
+    """One series of a query_range body: a value from a day to the next, a sample an hour."""
+    values = [
+        [(NOON + day * DAY / 24).timestamp(), str(value)]
+        for first, last, value in spans
+        for day in range(int(first * 24), int(last * 24))
+    ]
+    return {"metric": {"__name__": name, "instance": "https://a.test:443", **labels}, "values": values}
+
+
+def matrix(*found: dict[str, Any]) -> bytes:
+    return json.dumps({"status": "success", "data": {"resultType": "matrix", "result": list(found)}}).encode()
+
+
+EXPIRY = matrix(series("probe_ssl_earliest_cert_expiry", [(-20, -12, 1.8e9), (-12, 2, 1.81e9)]),
+                series("probe_ssl_earliest_cert_expiry", [(-20, 2, 1.7e9), (2, 3, 1.75e9)],
+                       instance="https://other.test"))  # fmt: skip
+
+
+def test_saved_metrics_date_changes_and_the_earliest_expiry_is_drawn_too(folder: Path) -> None:
+    (folder / "metrics.json").write_bytes(EXPIRY)
+    past = irkit.history("a.test", folder, metrics=folder / "metrics.json")
+    assert [(one.at, one.what) for one in past.changes] == [
+        (NOON - 12 * DAY, "the chain's earliest expiry became 2027-05-11 01:46 UTC")
+    ]
+    picture = past.picture
+    assert picture is not None
+    assert "earliest expiry: changed 2026-11-11 11:00 UTC to 2026-11-11 12:00 UTC" in picture.alt
+    plain = irkit.history("a.test", folder).picture
+    assert plain is not None
+    assert imread(io.BytesIO(picture.png)).shape[0] > imread(io.BytesIO(plain.png)).shape[0]
+
+
+def test_metrics_of_every_form_date_the_same_change(folder: Path) -> None:
+    fingerprint = NEW.certificate.sha256
+    probes = [("ab" * 32, -3, -1), (fingerprint, -1, 2)]
+    body = matrix(*(series("probe_ssl_last_chain_info", [(first, last, 1.0)], fingerprint_sha256=name)
+                    for name, first, last in probes))  # fmt: skip
+    lines = ["# TYPE probe_ssl_last_chain_info gauge"] + [
+        f'probe_ssl_last_chain_info{{instance="https://a.test:443",fingerprint_sha256="{name}"}} 1 '
+        f"{(NOON + hour * DAY / 24).timestamp()}"
+        for name, first, last in probes
+        for hour in range(first * 24, last * 24)
+    ]
+    saved = b"[" + server_entry("probe", NOON, "", body) + b"]"
+    for metrics in (body, "\n".join([*lines, "# EOF"]).encode(), saved):
+        past = irkit.history("a.test", folder, metrics=metrics)
+        assert [(one.change.at, one.pin) for one in past.probed] == [(NOON - DAY, NEW.certificate.pin)]
+
+
+def test_metrics_date_an_endpoint_that_was_never_captured(tmp_path: Path) -> None:
+    past = irkit.history("a.test", tmp_path / "none", metrics=EXPIRY)
+    assert len(past.changes) == 1
+    assert past.picture is not None
+    assert "no history folder" in past.findings[0]
+    assert "none of the known metrics" in irkit.history("b.test", tmp_path / "none", metrics=EXPIRY).findings[1]
+    with pytest.raises(InputError, match="can't read"):
+        irkit.history("a.test", tmp_path, metrics=tmp_path / "absent.json")
+    with pytest.raises(irkit.IrkitError):
+        irkit.history("a.test", tmp_path, metrics=EXPIRY[:-9])
+
+
+def test_the_command_shows_the_timeline_and_draws_it(folder: Path, capsys: Any) -> None:
+    (folder / "m.json").write_bytes(EXPIRY)
+    call = ["history", "a.test", "--folder", str(folder), "--metrics", str(folder / "m.json")]
+    assert main([*call, "--picture", str(folder / "h.png")]) == 0
+    printed = capsys.readouterr().out
+    assert "2 chains and 3 keys captured, 0 certificates and 1 other changes" in printed
+    assert str(OLD.certificate.pin) in printed
+    assert "the chain's earliest expiry became" in printed
+    assert imread(folder / "h.png").shape[1] > 800
+    assert main([*call, "--json"]) == 0
+    value = json.loads(capsys.readouterr().out)
+    assert [one["kind"] for one in value["sightings"]] == ["chain", "chain", "key", "key", "key"]
+    assert value["changes"][0]["source"] == "probe_ssl_earliest_cert_expiry"
+    assert main(["history", "b.test", "--folder", str(folder), "--picture", str(folder / "b.png")]) == 2
+    assert "nothing to draw" in capsys.readouterr().err
 
 
 def test_hostile_words_of_metrics_and_unreadable_entries_are_shown_escaped(folder: Path) -> None:
