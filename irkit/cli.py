@@ -41,7 +41,7 @@ class _Parser(argparse.ArgumentParser):
     """The parser of every command: a subcommand's is of the same class."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(formatter_class=_Help, **options)
+        super().__init__(**{"formatter_class": _Help} | options)
 
 
 def parser() -> argparse.ArgumentParser:
