@@ -12,7 +12,6 @@ import contextlib
 import json
 import os
 import secrets
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
+
+from programs import running
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -65,28 +66,15 @@ def jupyter(folder: Path) -> Iterator[Lab]:
             file = Path(home, "config/lab/user-settings/@jupyterlab", f"{name}.jupyterlab-settings")
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps(value))
-        log = Path(home, "log")
-        with log.open("wb") as out:
-            process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
-        try:
-            yield Lab(_wait_for_url(process, Path(home, "runtime"), log), token, folder)
-        finally:
-            process.terminate()  # the server ends its kernels
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        with running(command, Path(home, "log"), lambda: _url(Path(home, "runtime")), START, env=env) as url:
+            yield Lab(url, token, folder)
 
 
-def _wait_for_url(process: subprocess.Popen[bytes], runtime: Path, log: Path) -> str:
-    end = time.monotonic() + START
-    while time.monotonic() < end and process.poll() is None:
-        for info in runtime.glob("jpserver-*.json"):
-            with contextlib.suppress(ValueError):  # not wholly written yet
-                return f"{json.loads(info.read_text())['url']}"
-        time.sleep(0.1)
-    raise AssertionError(f"JupyterLab did not start:\n{log.read_text()[-2000:]}")
+def _url(runtime: Path) -> str | None:
+    for info in runtime.glob("jpserver-*.json"):
+        with contextlib.suppress(ValueError):  # not wholly written yet
+            return f"{json.loads(info.read_text())['url']}"
+    return None
 
 
 @contextlib.contextmanager

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import socket
 import subprocess
 import tempfile
 import threading
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from programs import free_port, listening
 
 METRIC = "cert_pin_validation_total"
 Sample = tuple[Mapping[str, str], float, float]  # labels, seconds since 1970, value
@@ -55,31 +52,16 @@ def prometheus(
             backfill = [programs[1], "tsdb", "create-blocks-from", "openmetrics", "--max-block-duration=24h"]
             backfill += [str(dump), str(folder / "data")]
             subprocess.run(backfill, check=True, capture_output=True)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        with (folder / "log").open("wb") as log:
-            server = subprocess.Popen(
-                [
-                    programs[0],
-                    f"--config.file={folder / 'prometheus.yml'}",
-                    f"--storage.tsdb.path={folder / 'data'}",
-                    "--storage.tsdb.retention.time=100y",
-                    f"--web.listen-address=127.0.0.1:{port}",
-                ],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-        try:
-            url = f"http://127.0.0.1:{port}"
-            _wait(server, url, folder / "log")
+        port = free_port()
+        command = [
+            programs[0], f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}",
+            "--storage.tsdb.retention.time=100y", f"--web.listen-address=127.0.0.1:{port}",
+        ]  # fmt: skip
+        with listening(command, port, folder / "log", "/-/ready") as url:
             yield url
-        finally:
-            server.terminate()
-            server.wait(20)
 
 
-@contextlib.contextmanager
-def alerting(program: str, folder: Path) -> Iterator[str]:
+def alerting(program: str, folder: Path) -> contextlib.AbstractContextManager[str]:
     """Runs a Prometheus in which the alert on api.example.com fires at once; gives its base URL."""
     (folder / "rules.yml").write_text(
         "groups:\n  - name: now\n    interval: 1s\n    rules:\n      - alert: CertificatePinFailure\n"
@@ -88,32 +70,12 @@ def alerting(program: str, folder: Path) -> Iterator[str]:
     )
     config = folder / "alerting.yml"
     config.write_text(f"global: {{ evaluation_interval: 1s }}\nrule_files: ['{folder / 'rules.yml'}']\n")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     command = [
         program, f"--config.file={config}", f"--storage.tsdb.path={folder / 'alerting'}",
         f"--web.listen-address=127.0.0.1:{port}",
     ]  # fmt: skip
-    with (
-        (folder / "alerting.log").open("wb") as log,
-        subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT) as server,
-    ):
-        try:
-            _wait(server, f"http://127.0.0.1:{port}", folder / "alerting.log")
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            server.terminate()
-
-
-def _wait(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    for _ in range(300):
-        if server.poll() is not None:
-            raise RuntimeError(f"prometheus ended: {log.read_text(errors='replace')[-2000:]}")
-        with contextlib.suppress(urllib.error.URLError, ConnectionError):
-            urllib.request.urlopen(f"{url}/-/ready", timeout=1)
-            return
-        time.sleep(0.1)
-    raise RuntimeError(f"prometheus did not start: {log.read_text(errors='replace')[-2000:]}")
+    return listening(command, port, folder / "alerting.log", "/-/ready")
 
 
 START = datetime(2026, 11, 20, tzinfo=UTC)

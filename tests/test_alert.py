@@ -6,14 +6,13 @@ import contextlib
 import io
 import json
 import shlex
-import socket
 import subprocess
 import sys
 import time
 import tomllib
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from programs import free_port, listening
 
 import irkit
 from irkit.alert import Alert, incident_from_alerts, load_alerts, parse_alerts
@@ -277,30 +277,18 @@ def test_the_command_prints_the_file_writes_it_or_prints_json(tmp_path: Path, ca
     assert main(["triage", "--alert", str(alert), "--replay", "x"]) == 2
 
 
-@contextlib.contextmanager
-def alertmanager(program: str, folder: Path, webhook_url: str) -> Iterator[str]:
+def alertmanager(program: str, folder: Path, webhook_url: str) -> contextlib.AbstractContextManager[str]:
     """A real Alertmanager that sends everything to a webhook; gives its address."""
     (folder / "alertmanager.yml").write_text(
         "route: { receiver: irkit, group_wait: 0s, group_by: [alertname, domain] }\n"
         f"receivers:\n  - name: irkit\n    webhook_configs: [{{ url: '{webhook_url}' }}]\n"
     )
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     command = [
         program, f"--config.file={folder / 'alertmanager.yml'}", f"--storage.path={folder / 'data'}",
         f"--web.listen-address=127.0.0.1:{port}", "--cluster.listen-address=",
     ]  # fmt: skip
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            url = f"http://127.0.0.1:{port}"
-            for _ in range(300):
-                with contextlib.suppress(urllib.error.URLError, ConnectionError):
-                    urllib.request.urlopen(f"{url}/-/ready", timeout=1)
-                    break
-                time.sleep(0.1)
-            yield url
-        finally:
-            process.terminate()
+    return listening(command, port, folder / "alertmanager.log", "/-/ready")
 
 
 @pytest.mark.prometheus

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-import socket
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from programs import free_port, listening, mitmproxy
 
 import irkit
 from irkit.capture import capture
@@ -180,36 +179,6 @@ def test_the_reports_are_read_and_a_fifth_is_forged(tmp_path: Path) -> None:
 # --- real interceptors
 
 
-@contextmanager
-def interceptor(command: list[str], port: int, log: Path) -> Iterator[str]:
-    """A program that intercepts, listening on a port of loopback."""
-    with log.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=out) as process:
-        try:
-            for _ in range(300):
-                with socket.socket() as probe:
-                    if probe.connect_ex(("127.0.0.1", port)) == 0:
-                        break
-                assert process.poll() is None, log.read_text(errors="replace")
-                time.sleep(0.1)
-            yield f"127.0.0.1:{port}"
-        finally:
-            process.terminate()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
-
-
-def mitmproxy(program: str, address: str, folder: Path) -> Any:
-    port = free_port()
-    command = [
-        program, "--mode", f"reverse:https://{address}", "--listen-host", "127.0.0.1", "--listen-port", str(port),
-        "--ssl-insecure", "--set", f"confdir={folder / 'mitmproxy'}", "--set", "connection_strategy=lazy", "-q",
-    ]  # fmt: skip
-    return interceptor(command, port, folder / "mitmproxy.log")
-
-
 def sslsplit(program: str, address: str, folder: Path) -> Any:
     port, ca = free_port(), authority("Web Access CA 9", "Access Networks", at=datetime(2026, 1, 1, tzinfo=UTC))
     (folder / "ca.pem").write_bytes(ca.signed.public_bytes(Encoding.PEM))
@@ -220,7 +189,7 @@ def sslsplit(program: str, address: str, folder: Path) -> Any:
         program, "-D", "-k", str(folder / "ca.key"), "-c", str(folder / "ca.pem"), "ssl", "127.0.0.1", str(port),
         *genuine,
     ]  # fmt: skip
-    return interceptor(command, port, folder / "sslsplit.log")
+    return listening(command, port, folder / "sslsplit.log")
 
 
 @pytest.mark.prometheus

@@ -9,7 +9,6 @@ import os
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from typing import Any
 
 import pytest
 import yaml
+from programs import free_port, listening
 
 from irkit.cli import parser
 from irkit.drill import prepare
@@ -154,8 +154,7 @@ def test_jupyter_scheduler_takes_the_definition_and_runs_a_job_of_it(
     kernel.mkdir(parents=True)
     argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     (kernel / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": "irkit", "language": "python"}))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     command = [
         tool("jupyter-server"), "--no-browser", "--allow-root", f"--port={port}", "--ip=127.0.0.1",
         "--IdentityProvider.token=token", f"--ServerApp.root_dir={tmp_path / 'root'}",
@@ -177,18 +176,13 @@ def test_jupyter_scheduler_takes_the_definition_and_runs_a_job_of_it(
             time.sleep(0.2)
         pytest.fail((tmp_path / "log").read_text())
 
-    with (tmp_path / "log").open("w") as log:
-        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-    try:
+    with listening(command, port, tmp_path / "log", env=environment):
         definition = wait(lambda: call("job_definitions", body))["job_definition_id"]
         (listed,) = call("job_definitions")["job_definitions"]
         assert (listed["schedule"], listed["timezone"], listed["active"]) == ("0 6 * * *", "UTC", True)
         given = {"hosts": json.dumps(str(quiet / "hosts.toml")), "out": json.dumps(str(tmp_path / "out"))}
         job = call(f"job_definitions/{definition}/jobs", {"parameters": given})["job_id"]
         ended = wait(lambda: (found := call(f"jobs/{job}"))["status"] in {"COMPLETED", "FAILED"} and found)
-    finally:
-        server.terminate()
-        server.wait(20)
     assert ended["status"] == "COMPLETED", ended["status_message"]
     assert whole(tmp_path / "out")
 

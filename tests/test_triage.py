@@ -12,11 +12,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from programs import mitmproxy
 
 import irkit
 from irkit.drill import Drill, prepare
@@ -41,27 +41,6 @@ def the_run(out: Path) -> Path:
     """The one run's folder in DIR/<id>/<start>."""
     (folder,) = out.glob("*/*")
     return folder
-
-
-@contextmanager
-def mitmproxy(program: str, address: str, folder: Path) -> Iterator[str]:
-    """A real interceptor in front of an endpoint; gives its address."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [
-        program, "--mode", f"reverse:https://{address}", "--listen-host", "127.0.0.1", "--listen-port", str(port),
-        "--ssl-insecure", "--set", f"confdir={folder / 'mitmproxy'}", "--set", "connection_strategy=lazy", "-q",
-    ]  # fmt: skip
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            for _ in range(300):
-                with socket.socket() as probe:
-                    if probe.connect_ex(("127.0.0.1", port)) == 0:
-                        break
-                time.sleep(0.1)
-            yield f"127.0.0.1:{port}"
-        finally:
-            process.terminate()
 
 
 def through(drill: Drill, interceptor: str) -> None:
