@@ -16,6 +16,7 @@ import math
 from collections.abc import Mapping
 
 from irkit.cohorts import Case, cases
+from irkit.crux import crux
 from irkit.evidence import Evidence
 from irkit.facts import Facts, establish
 from irkit.observations import observe
@@ -89,6 +90,8 @@ def _judge(facts: Facts, case: Case) -> CohortVerdict:
     if refusal is not None or confidence < THRESHOLD:
         # How far from settled: 1 would mean that nothing points anywhere.
         verdict, cause, confidence = "inconclusive", "", round(1 - confidence, 4)
+    else:
+        checks.insert(0, crux(facts, case, verdict, cause))
     return CohortVerdict(
         cohort=case.cohort,
         verdict=verdict,

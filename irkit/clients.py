@@ -27,7 +27,7 @@ __all__ = ["Client", "Nature", "clients"]
 # sign-in page's. `public`: leads to the trusted roots. `private`: does not. `untold`: a log without certificates.
 Nature = Literal["ours", "authorised", "product", "debug", "elsewhere", "public", "private", "untold"]
 
-EXAMINED = 24  # groups whose signatures are checked for themselves; those of other issuers count as the worst
+EXAMINED = 16  # groups whose signatures are checked for themselves; those of other issuers count as the worst
 FEW = 3  # devices that a debugging proxy may be on
 
 
@@ -135,12 +135,17 @@ def clients(evidence: Evidence, known: Mapping[Pin, str] | frozenset[Pin]) -> tu
 
 def _groups(evidence: Evidence, known: Mapping[Pin, str] | frozenset[Pin]) -> dict[tuple[object, ...], _Group]:
     groups: dict[tuple[object, ...], _Group] = {}
+    hashes = {pin.digest for pin in known}  # bytes keep their hash, and there may be ten thousand leaves
     for sighting in _told(evidence):
-        report = sighting.report
-        ours = sighting.leaf in known
+        report, leaf = sighting.report, sighting.leaf
+        ours = leaf is not None and leaf.digest in hashes
         certificates = report.served or report.validated
         # What signed the leaf: the certificates above it, or for a bare leaf nothing but itself.
-        above: object = None if ours else certificates[1:] or (certificates[:1] and certificates[0].issuer)
+        above: object = None
+        if not ours and len(certificates) == 2:  # by far the most: a leaf and what signed it
+            above = certificates[1].der
+        elif not ours:
+            above = tuple(c.der for c in certificates[1:]) or (certificates[:1] and certificates[0].issuer)
         key = ours, above, report.version, report.platform, report.app, report.region, report.network, report.kind
         group = groups.get(key)
         if group is None:

@@ -123,6 +123,12 @@ class Facts:
         key = inventory.key(pin) if inventory is not None and pin is not None else None
         return key.status if key is not None else ""
 
+    def listed_for(self, pin: Pin | None) -> tuple[str, ...]:
+        """The hosts that the inventory lists a key for; none where it lists it for all, or not at all."""
+        inventory = self.evidence.inventory
+        key = inventory.key(pin) if inventory is not None and pin is not None else None
+        return key.hosts if key is not None else ()
+
     def served_before(self, pin: Pin | None) -> bool:
         """Whether the leaf of the previous trusted chain had this key."""
         return pin is not None and self.previous is not None and self.previous.chain.leaf.pin == pin

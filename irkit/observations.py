@@ -45,7 +45,8 @@ def _failures(facts: Facts, case: Case, seen: Observations) -> None:
             seen.add("no-excess", "No cohort's failures rise above their own baseline in the window.", source)
         return
     count = f"{onset.failures:.0f} of {onset.validations:.0f} validations failed, {onset.excess:.0f} over the baseline"
-    since = f"since {onset.at:%Y-%m-%d %H:%M} UTC ({onset.earliest:%H:%M} to {onset.latest:%H:%M})"
+    between = f" ({onset.earliest:%H:%M} to {onset.latest:%H:%M})" if onset.earliest < onset.latest else ""
+    since = f"since {onset.at:%Y-%m-%d %H:%M} UTC{between}"
     seen.add("failures-rise", f"{text(cohort.name)}: {count}, {since}, as a {onset.shape}.", source)
     places = counted_places(onset)  # a client's word for its network is not where the failures are counted
     if places:
@@ -57,7 +58,7 @@ def _failures(facts: Facts, case: Case, seen: Observations) -> None:
     if case.kind in ("never", "rejects") and (
         onset.shape == "ramp" or any(abs(onset.at - at) < timedelta(hours=6) for at in released)
     ):
-        seen.add("follows-rollout", f"They began and grew with the rollout of {text(cohort.name)}.", source)
+        seen.add("follows-rollout", f"The failures began and grew with the rollout of {text(cohort.name)}.", source)
 
 
 def _opinions(facts: Facts, case: Case, seen: Observations) -> None:
@@ -86,7 +87,8 @@ def _opinions(facts: Facts, case: Case, seen: Observations) -> None:
     elif case.kind in ("silent", "lapsed") and (case.onset is None or _broke_at_the_end(case)):
         expired = case.opinions[0].now is not None and case.opinions[0].now.why == "expired-config"
         name = "pins-expired" if expired else "host-not-covered"
-        seen.add(name, f"{names} has pins and checks none of them: {_sentence(reason)}", pins)
+        broke = " Its validations fail since then all the same." if case.onset is not None else ""
+        seen.add(name, f"{names} has pins and checks none of them. {_sentence(reason)}{broke}", pins)
     elif case.kind == "never":
         says = f"{names} would refuse {now}, and would have refused the one before it too. {_sentence(reason)}"
         seen.add("never-accepted", says, pins)
@@ -108,9 +110,9 @@ def _pinned_place(case: Case, seen: Observations, source: str) -> None:
         if decided is not None and decided.certificate is not None and decided.certificate in decided.path
     }
     if len(places) == 1:
-        place = places.pop()
-        name, word = ("pinned-leaf-gone", "leaf") if not place else ("pinned-ca-gone", "CA")
-        seen.add(name, f"What they matched before was the {word} certificate at place {place} of the path.", source)
+        name, word = ("pinned-ca-gone", "CA") if places.pop() else ("pinned-leaf-gone", "leaf")
+        names = ", ".join(text(opinion.release.name) for opinion in case.opinions)
+        seen.add(name, f"What {names} matched before was the key of the {word} certificate.", source)
 
 
 def _server(facts: Facts, case: Case, seen: Observations) -> None:
@@ -130,7 +132,11 @@ def _server(facts: Facts, case: Case, seen: Observations) -> None:
         seen.add("leaf-key-compromised", says, "inventory")
     elif owners:
         seen.add("leaf-key-owned", f"The served leaf key {short(leaf.pin)} is the owner's: {owners}.", source)
-    elif evidence.inventory is not None and status not in ("staging", "retired"):
+    elif other := facts.listed(leaf.pin):
+        hosts = ", ".join(text(host) for host in facts.listed_for(leaf.pin)) or text(evidence.incident.host)
+        says = f"The served leaf key {short(leaf.pin)} is in the inventory, for {hosts}, as {text(other)}."
+        seen.add("leaf-key-of-another", says, "inventory")
+    elif evidence.inventory is not None:
         says = f"The served leaf key {short(leaf.pin)} is not in the inventory, and was not served before."
         seen.add("leaf-key-unknown", says, source)
     if facts.dissent:
@@ -232,6 +238,8 @@ def _pins(facts: Facts, case: Case, seen: Observations) -> None:
         status = listed[0][1]
         says = f"{names} {verb} only keys listed as {status}, as {short(listed[0][0].pin)}."
         seen.add("pin-explained", says, source, {_LISTED_WRONG[status]: EXPLAINED})
+    elif caught := _caught(facts, opinion):
+        seen.add("parent-rule-caught", caught, source)
     elif explained is not None:
         entry, explanation = explained
         right = f" The right pin is {explanation.right_pin}." if explanation.right_pin else ""
@@ -240,9 +248,6 @@ def _pins(facts: Facts, case: Case, seen: Observations) -> None:
     else:
         says = f"No pin of {names} is the hash of a key in any trusted capture, the inventory or a root."
         seen.add("pins-match-nothing", says, source)
-    caught = _caught(facts, opinion)
-    if caught:
-        seen.add("parent-rule-caught", caught, source)
     others = _others_accept(facts, case)
     if others:
         accepting = ", ".join(text(opinion.release.name) for opinion in others[:4])
@@ -300,15 +305,12 @@ def _checks(facts: Facts, case: Case, seen: Observations) -> None:
             f"{host}:{facts.evidence.incident.port} -servername {host} -showcerts from there) and name it under "
             "[[observed]]: a leaf key nobody knows means interception, a key of yours means an edge with another chain."
         )
-    if case.foreign:
-        pin = short(case.foreign[0].leaf)
-        seen.checks.append(
-            f"If the owner's inventory turned out to hold the key {pin}, this would be no interception; ask whoever "
-            "issues your certificates."
-        )
     if case.kind == "unlisted":
         seen.checks.append("Add [[release]] with the pin file of each failing release: would it accept this chain?")
-    if facts.chain is not None and not facts.owners(facts.chain.leaf.pin) and case.kind not in ("accepts", "foreign"):
+    unknown = (
+        facts.chain is not None and not facts.owners(facts.chain.leaf.pin) and not facts.listed(facts.chain.leaf.pin)
+    )
+    if facts.chain is not None and unknown and case.kind not in ("accepts", "foreign"):
         seen.checks.append(
             f"Compare the served leaf key {short(facts.chain.leaf.pin)} with the key on your own hosts; if it is"
             " yours, list it in keys.toml, if it is not, treat this as a MITM."

@@ -12,6 +12,7 @@ from datetime import timedelta
 
 from irkit.clients import Client
 from irkit.cohorts import Case, counted_places
+from irkit.crux import HASH_KEY
 from irkit.facts import OWNED, Facts, clock_off, issuer_key, root_key
 from irkit.observations import entries, explain
 from irkit.render import text
@@ -89,10 +90,7 @@ def _mitm(facts: Facts, case: Case, cause: str) -> Objection | None:
 def _rotation(facts: Facts, case: Case) -> Objection | None:
     chain = facts.chain
     pin = None if chain is None else chain.leaf.pin
-    check = (
-        f"Ask whoever runs the server whether {text(pin)} is its key (openssl pkey -in server.key -pubout -outform DER "
-        "| openssl dgst -sha256 -binary | base64), and list it in keys.toml."
-    )
+    check = f"Ask whoever runs the server whether {text(pin)} is its key ({HASH_KEY}), and list it in keys.toml."
     seen = (pin, *(capture.chain.leaf.pin for capture in facts.dissent))
     if case.kind in ("split", "path") and facts.opinions:
         # Nobody's new key is at stake here: every key that is served has to be the owner's.

@@ -7,6 +7,7 @@ from irkit.cohorts import Case
 from irkit.facts import Facts, clock_off
 from irkit.notes import Observations, short
 from irkit.render import text
+from irkit.trust import linked_path
 
 __all__ = ["passing", "testimony"]
 
@@ -18,6 +19,8 @@ def testimony(facts: Facts, case: Case, seen: Observations) -> None:
     weighed = set()
     for client in case.foreign[:NOTED]:
         name, says = _stranger(case, client)
+        if name in weighed:
+            says = f"{_who(client)} saw such a chain too, with the leaf key {short(client.leaf)}."
         seen.add(name, says, client.source, {} if name in weighed else None)
         weighed.add(name)
     if case.kind == "trickle":
@@ -34,16 +37,15 @@ def testimony(facts: Facts, case: Case, seen: Observations) -> None:
 
 
 def _stranger(case: Case, client: Client) -> tuple[str, str]:
-    where = text(client.network or client.region)
-    many = f"{client.count} reports of failing clients" if client.count > 1 else "A failing client"
-    who = f"{many}{f' on {where}' if where else ''} saw"
+    who = f"{_who(client)} saw"
     key = f"leaf key {short(client.leaf)}, which neither the inventory nor any trusted capture knows"
     if client.nature == "authorised":
         says = f"{who} a chain issued by {text(client.name)}, an inspection CA that the inventory allows."
         return "client-chain-authorised", says
     if client.nature == "public":
         return "client-chain-public-root", f"{who} a publicly trusted chain with {key}."
-    issuer = text(client.chain.certificates[-1].issuer, 100) if len(client.chain) else "a CA that the log doesn't name"
+    path = linked_path(client.chain)  # what was merely sent along signed nothing
+    issuer = text(path[-1].issuer, 100) if path else "a CA that the log doesn't name"
     ends = f"it ends at {issuer} and does not verify: {text(client.reason, 200)}"
     if client.nature == "product":
         return "client-chain-product", f"{who} a chain issued under the name of {text(client.name)} with {key}; {ends}."
@@ -58,6 +60,13 @@ def _stranger(case: Case, client: Client) -> tuple[str, str]:
         says = f"{who} a certificate for other names with {key}, and the failures last; {ends}."
         return "client-chain-elsewhere-lasting", says
     return "client-chain-untrusted-root", f"{who} a chain with {key}; {ends}."
+
+
+def _who(client: Client) -> str:
+    where = text(client.network or client.region)
+    many = f"{client.count} reports of failing clients" if client.count > 1 else "A failing client"
+    of = f" of {text(client.release)}" if client.release else ""
+    return f"{many}{of}{f' on {where}' if where else ''}"
 
 
 def passing(case: Case) -> bool:

@@ -39,6 +39,8 @@ WEIGHTS: Mapping[str, Mapping[str, float]] = MappingProxyType(
                                "leaf-key-rotated": -3, "origin-replaced": -5, "incomplete-chain": 1},
         # The owner keeps a list and this key is not on it.
         "leaf-key-unknown": {"origin-replaced": 3.5, "rotation": -4},
+        # The owner's own key, and not one for this host or not for service: only the owner can have put it there.
+        "leaf-key-of-another": {"wrong-certificate-served": 2, "rotation": -2, "origin-replaced": -3},
         "leaf-key-compromised": {"origin-replaced": 8, "rotation": -6},
         "issuer-untrusted": {"origin-replaced": 3.5, "rotation": -3},
         "vantages-disagree": {"origin-replaced": 2.5, "rotation": -1},

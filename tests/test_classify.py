@@ -265,3 +265,34 @@ def test_a_chain_that_lost_its_pinned_intermediate_is_incomplete(world: World) -
     )
     verdict = classify(evidence)
     assert (verdict.verdict, verdict.cause) == ("misconfiguration", "incomplete-chain")
+
+
+def test_every_verdict_names_the_observation_that_would_change_it(world: World) -> None:
+    for evidence in (world.evidence(), rotation(world), interception(world), wrong_pins(world, Pin(b"\x07" * 32))):
+        for cohort in classify(evidence).cohorts:
+            assert cohort.would_change_it, cohort.verdict
+    changed = classify(rotation(world)).would_change_it[0]
+    assert str(rotation(world).captures[0].chain.leaf.pin)[:7] in changed
+    assert "this would be a MITM" in changed
+
+
+def test_a_key_of_the_owners_other_host_is_named_as_such(world: World) -> None:
+    from irkit.pins import InventoryKey
+
+    www = world.leaf_for("www.example.com")
+    listed = Inventory((*world.keys().keys, InventoryKey(www.certificate.pin, hosts=("www.example.com",))))
+    evidence = world.evidence(
+        captures=(capture(www.chain, "office"), capture(www.chain, "probe")), inventory=listed,
+        failures=failures(since_onset()),
+    )  # fmt: skip
+    verdict = classify(evidence)
+    assert (verdict.verdict, verdict.cause) == ("misconfiguration", "wrong-certificate-served")
+    assert any("in the inventory, for www.example.com" in finding.says for finding in verdict.findings)
+    assert classify(replace(evidence, inventory=world.keys())).verdict in ("inconclusive", "mitm")
+
+
+def test_a_clients_word_for_its_network_does_not_localise_the_failures(world: World) -> None:
+    seen = world.observed(world.interceptor().chain, network="AS64500")
+    verdict = classify(world.evidence(failures=failures(since_onset()), observed=(seen,)))
+    assert "localised" not in {finding.id for finding in verdict.findings}
+    assert "everywhere" in {finding.id for finding in verdict.findings}

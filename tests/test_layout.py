@@ -45,7 +45,8 @@ ORDER = [
     # evidence
     "reportline", "reports", "evidence", "archive", "gather", "clients",
     # the verdict
-    "weights", "verdict", "notes", "tally", "facts", "cohorts", "testimony", "observations", "safety", "classify",
+    "weights", "verdict", "notes", "tally", "facts", "cohorts", "crux", "testimony", "observations", "safety",
+    "classify",
     "remedy.value", "remedy.server", "remedy.shipped", "remedy.network", "remedy",
     "adoption", "plan", "preflight", "plan_command",
     # showing and running

@@ -90,7 +90,10 @@ def _actions(facts: Facts, case: Case, judged: CohortVerdict) -> Iterator[Action
         case "misconfiguration" if cause in _SERVED_WRONG:
             yield from _served(facts, case, cause)
         case "misconfiguration":
-            yield from shipped.stop_rollout(facts, case)
+            if cause != "pin-set-expired":
+                yield from shipped.stop_rollout(facts, case)
+            if case.kind in ("silent", "lapsed"):
+                yield from shipped.exposed(facts, case)
             if cause not in _ANY_KEY:
                 yield from server.switch_keys(facts, case)
             yield from shipped.emergency_update(facts, case)

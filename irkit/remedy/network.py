@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from irkit.cohorts import Case
+from irkit.crux import HASH_KEY
 from irkit.facts import Facts
 from irkit.remedy.value import Action
 from irkit.render import text
 
 __all__ = ["capture_command", "intercepted", "origin_replaced", "outside"]
-
-_HASH_KEY = "openssl pkey -in server.key -pubout -outform DER | openssl dgst -sha256 -binary | base64"
 
 
 def capture_command(facts: Facts) -> str:
@@ -69,6 +68,7 @@ def intercepted(facts: Facts, case: Case, cause: str) -> Iterator[Action]:
                 "Ask the operator of the network whether it inspects TLS; an inspection can exempt the host.",
                 "Tell the security team: credentials sent by clients without pinning on that network may be known.",
             ),
+            takes="hours to days: whoever runs the network has to act",
             why="The apps fail because pinning works; what has to go is the interceptor.",
         )
 
@@ -81,10 +81,11 @@ def origin_replaced(facts: Facts) -> Iterator[Action]:
         "Treat the origin as taken over until its key is accounted for: check DNS, registrar, BGP and the hosts.",
         (
             f"dig +trace {host}   # are delegation and addresses yours?",
-            f"Compare the served key with the one on your hosts: {_HASH_KEY}",
+            f"Compare the served key with the one on your hosts: {HASH_KEY}",
             f"Look {host} up in CT logs for certificates that you did not order, and have them revoked.",
             "Check the registrar account, the load balancers and the deployment log for changes since the onset.",
         ),
+        takes="hours: registrar, DNS and hosts are asked at once",
         why="Trusted vantages themselves see a chain that the owner can't account for.",
     )
 

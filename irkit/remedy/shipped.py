@@ -14,7 +14,7 @@ from irkit.pins import ConfiguredPin, HostRule, Platform, Release
 from irkit.remedy.value import DAYS, MINUTES, Action, gains
 from irkit.render import text
 
-__all__ = ["disable_pinning", "emergency_update", "pin_line", "stop_rollout"]
+__all__ = ["disable_pinning", "emergency_update", "exposed", "pin_line", "stop_rollout"]
 
 # One pin in each platform's syntax; `irkit pins show` writes whole configurations.
 _LINES: dict[Platform, str] = {
@@ -45,6 +45,22 @@ def stop_rollout(facts: Facts, case: Case) -> Iterator[Action]:
             0.0,
             takes=MINUTES.partition(":")[0],
             why="It keeps the number of affected users from growing.",
+        )
+
+
+def exposed(facts: Facts, case: Case) -> Iterator[Action]:
+    """For a release whose pins check nothing: what it did without them may have been seen."""
+    host = text(facts.evidence.incident.host)
+    if names := ", ".join(text(opinion.release.name) for opinion in case.opinions):
+        yield Action(
+            "treat-as-exposure",
+            f"Take it that {names} goes without pinning for {host}, and tell the security team.",
+            (
+                f"Look {host} up in CT logs for certificates that you did not order.",
+                "Decide whether what those users sent meanwhile (sessions, tokens) has to be renewed.",
+            ),
+            takes="hours",
+            why="Until the update is out, any certificate of a trusted CA is accepted there.",
         )
 
 
