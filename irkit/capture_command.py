@@ -69,6 +69,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     add("--max-bytes", type=int, default=2**22, metavar="N", help="read from one connection (default: 4194304)")
     add("--max-certificates", type=int, default=1000, metavar="N", help="kept of one chain (default: 1000)")
     add("--vantage", default="local", metavar="NAME", help="a name for the place this is run from (default: local)")
+    add("--history", default="", metavar="DIR", help="add the capture to this folder, which irkit history shows")
+    add("--trusted", action="store_true", help="with --history: the path from here to the server is to be trusted")
     add_trust_options(command)
     form = command.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON, to be read by irkit.load_chain")
@@ -89,9 +91,13 @@ def _run(arguments: argparse.Namespace) -> int:
     except InputError:
         raise InputError(f"{text(arguments.host)} has no usable port", "give host, host:port or [v6]:port") from None
     options = _options(arguments)
+    if arguments.trusted and not arguments.history:
+        raise InputError("--trusted says something of --history", "name the folder, too")
     appraised = None if arguments.pem else appraiser(arguments)  # what it reads is wrong before anything is asked
     if not arguments.all:
-        _print([capture(endpoint.host, endpoint.port, **options)], arguments, appraised)
+        chain = capture(endpoint.host, endpoint.port, **options)
+        _print([chain], arguments, appraised)
+        _keep([chain], arguments)
         return 0
     found = capture_all(endpoint.host, endpoint.port, **options)
     chains = [one for one in found if isinstance(one, Chain)]
@@ -101,6 +107,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if not chains:
         raise CaptureError("no address gave a chain", failures[0].hint)
     _print(chains, arguments, appraised)
+    _keep(chains, arguments)
     different = len(set(chains))
     agree = "the same chain" if different == 1 else f"{different} different chains"
     sys.stderr.write(f"irkit: {len(found)} addresses, {len(chains)} with a chain: {agree}\n")
@@ -135,7 +142,23 @@ def _print(chains: list[Any], arguments: argparse.Namespace, appraised: Any) -> 
         values = [chain_to_value(chain) | {"trust": appraised(chain, None).to_value()} for chain in chains]
         print(json.dumps(values if arguments.all else values[0], indent=1))
     else:
-        print("\n\n".join("\n".join([repr(one), *_how(one), "", repr(appraised(one, None))]) for one in chains))
+        told = set[Any]()
+        for chain in chains:  # of several addresses, what was said of the same chain and staple is not said again
+            same = (chain, chain.obtained.ocsp, chain.obtained.scts)
+            worth = ["  worth the same as that chain above"] if same in told else ["", repr(appraised(chain, None))]
+            print("\n".join([*([""] if told else []), repr(chain), *_how(chain), *worth]))
+            told.add(same)
+
+
+def _keep(chains: list[Any], arguments: argparse.Namespace) -> None:
+    """Adds the captures to the history that was named."""
+    if not arguments.history:
+        return
+    from irkit.history import add_capture
+
+    for chain in chains:
+        add_capture(arguments.history, chain, vantage=arguments.vantage, trusted=arguments.trusted)
+    sys.stderr.write(f"irkit: added to {text(arguments.history, 1000)}\n")
 
 
 def _how(chain: Any) -> list[str]:

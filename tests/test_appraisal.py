@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zoo
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from forge import EPOCH, Identity, root
@@ -25,6 +26,7 @@ from irkit.appraisal import appraise
 from irkit.chain import Chain, Obtained
 from irkit.cli import main
 from irkit.evidence import Capture, Evidence, Observed
+from irkit.history import load_history
 from irkit.pins.keys import Inspection, Inventory
 from irkit.trust import TrustStore
 
@@ -183,6 +185,30 @@ def test_an_option_that_can_t_be_used_is_said_with_a_hint(files: Path, capsys: A
     assert "hint: " in capsys.readouterr().err
     assert main(["capture", "127.0.0.1:1", *options]) == 2  # before anything is asked
     assert "hint: " in capsys.readouterr().err
+
+
+def test_a_capture_goes_into_a_history_on_request(tls_server: Callable[..., Any], files: Path, capsys: Any) -> None:
+    call = ["capture", "api.test", "--connect", tls_server(LEAF).address, "--vantage", "office"]
+    assert main([*call, "--history", str(files / "past")]) == 0
+    assert main([*call, "--history", str(files / "past"), "--trusted"]) == 0
+    assert "added to" in capsys.readouterr().err
+    past = load_history(files / "past", "api.test")
+    assert [(one.vantage, one.trusted, one.chain) for one in past] == [
+        ("office", trusted, LEAF.chain) for trusted in (False, True)
+    ]
+    assert main([*call, "--trusted"]) == 2
+
+
+def test_of_several_addresses_the_same_is_said_once(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    zoo.resolving(monkeypatch, "127.0.0.1", "127.0.0.2")
+    with (
+        zoo.python_tls(LEAF.server_context()) as port,
+        zoo.python_tls(LEAF.server_context(), "127.0.0.2", port),
+    ):
+        assert main(["capture", f"api.test:{port}", "--all"]) == 0
+    shown = capsys.readouterr()
+    assert (shown.out.count("trust: "), shown.out.count("worth the same as that chain above")) == (1, 1)
+    assert "2 addresses, 2 with a chain: the same chain" in shown.err
 
 
 def test_capture_says_what_the_chain_is_worth(tls_server: Callable[..., Any], files: Path, capsys: Any) -> None:
