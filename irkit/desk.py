@@ -2,26 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from threading import Event
 from typing import Any, Protocol
 
 from irkit.classify import classify
 from irkit.evidence import Evidence
 from irkit.gather import Progress
 from irkit.remedy import Remediation, remedies
-from irkit.render import Markup
+from irkit.render import Markup, fragment, paragraph, strong, text
 from irkit.report import answer
 from irkit.run import Run, finish_run, keep
 from irkit.verdict import Verdict
 
-__all__ = ["Desk", "Gather"]
+__all__ = ["Desk", "Filter", "Gather", "filtered"]
+
+Filter = Mapping[str, tuple[str, ...]]  # role to the values that are shown
 
 
 class Gather(Protocol):
     """A stage that adds to evidence: `irkit.gather_failures`, `gather_chains`, `gather_pins`."""
 
-    def __call__(self, evidence: Evidence, *, again: bool = False, progress: Progress | None = None) -> Evidence:
+    def __call__(
+        self, evidence: Evidence, *, again: bool = False, progress: Progress | None = None, stop: Event | None = None
+    ) -> Evidence:
         """Gives the evidence with what the stage adds."""
+
+
+def filtered(evidence: Evidence, only: Filter, show: Callable[[Evidence], Markup]) -> Markup:
+    """A section for some cohorts only, which says so; for all of them where the filter fits none, which it says too."""
+    failures = evidence.failures
+    if failures is None or not only:
+        return show(evidence)
+    known = {role: {cohort[role] for cohort in failures.cohorts} for role in failures.roles}
+    asked = "; ".join(f"{role} {', '.join(text(value, 60) for value in values)}" for role, values in only.items())
+    if lost := [role for role, values in only.items() if not set(values) & known.get(role, set())]:
+        there = "; ".join(
+            f"{role}: {', '.join(text(value, 60) for value in sorted(known[role])[:12])}" if role in known
+            else f"{role} is not counted" for role in lost
+        )  # fmt: skip
+        return fragment(paragraph(strong(f"Nothing fits the filter {asked}"), f". {there}."), show(evidence))
+    chosen = replace(evidence, failures=failures.select(**only))
+    return fragment(paragraph(strong(f"Shown: {asked}"), ". Everything is judged, and is in the report."), show(chosen))
 
 
 class Desk:
@@ -32,10 +55,12 @@ class Desk:
         evidence: What there is so far.
         verdict: None before the step that reaches it.
         remediation: None before the step that works it out.
+        only: What section 1 shows.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, only: Filter | None = None) -> None:
         self.run = run
+        self.only = only or {}
         self.evidence = run.evidence
         self.verdict: Verdict | None = None
         self.remediation: Remediation | None = None
@@ -47,9 +72,8 @@ class Desk:
 
     def gather(self, title: str, work: Gather, show: Callable[[Evidence], Markup]) -> Any:
         """Runs a stage, keeps its evidence, and shows its section."""
-        del title
         self.evidence = keep(self.run, work(self.evidence, progress=self.run.say))
-        return show(self.evidence)
+        return filtered(self.evidence, self.only if title == "failures" else {}, show)
 
     def classify(self, show: Callable[[Evidence, Verdict], Markup]) -> Any:
         """Reaches the verdict."""

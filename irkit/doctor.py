@@ -25,7 +25,7 @@ from irkit.files import workbench_file, workbench_folder
 from irkit.gather import access, begin, gather_pins, look
 from irkit.history import read_history
 from irkit.incident import Incident, Vantage
-from irkit.render import Markup, moment, paragraph, strong, table, text
+from irkit.render import Markup, details, fragment, moment, paragraph, strong, table, text
 
 __all__ = ["Check", "describe", "examine", "installation", "register"]
 
@@ -289,14 +289,18 @@ def _history(incident: Incident) -> Iterable[Check]:
 
 
 def describe(checks: Iterable[Check]) -> Markup:
-    """The checks as a table, what is not well first, with the steps that will be weaker in a sentence."""
-    order = ("broken", "weaker", "ok")
-    rows = [
+    """What is not well as a table, the steps that will be weaker in a sentence, and what is well to be opened."""
+    checks = sorted(checks, key=lambda check: check.state)  # broken, ok, weaker
+    weak = [
         (_SAYS[check.state], check.what, check.says, check.hint, ", ".join(check.weakens))
-        for check in sorted(checks, key=lambda check: order.index(check.state))
-    ]
-    said = paragraph(strong(_verdict(checks)))
-    return Markup(said + table(("", "what", "found", "what to do", "weaker"), rows))
+        for check in checks if check.state != "ok"
+    ]  # fmt: skip
+    well = [(_SAYS[check.state], check.what, check.says) for check in checks if check.state == "ok"]
+    return fragment(
+        paragraph(strong(_verdict(checks))),
+        table(("", "what", "found", "what to do", "weaker"), weak) if weak else "",
+        details(f"{len(well)} things are well", table(("", "what", "found"), well)) if well else "",
+    )
 
 
 def _verdict(checks: Iterable[Check]) -> str:

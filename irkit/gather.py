@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from irkit.pins import Inventory, Release, load_inventory, load_release
 from irkit.render import text
 from irkit.reports import Reports, load_reports
 from irkit.runbook import RunbookSection, load_runbooks
+from irkit.stoppable import StoppedError, at_once
 from irkit.trust import TrustStore, load_trust, mozilla
 from irkit.truststore import joined
 
@@ -95,8 +97,9 @@ def access(incident: Incident) -> Access:
 
 
 def gather_failures(
-    evidence: Evidence, *, deadline: float = METRICS_DEADLINE, again: bool = False, progress: Progress | None = None
-) -> Evidence:
+    evidence: Evidence, *, deadline: float = METRICS_DEADLINE, again: bool = False, progress: Progress | None = None,
+    stop: threading.Event | None = None,
+) -> Evidence:  # fmt: skip
     """Adds the counts of failures and validations by cohort.
 
     Args:
@@ -104,6 +107,7 @@ def gather_failures(
         deadline: Seconds for all queries together.
         again: Ask again although this stage is done.
         progress: Is given a line when the stage begins and ends.
+        stop: Set while the stage runs, it ends it at once; what an earlier try gathered stays.
 
     Raises:
         MissingExtraError: pandas or the Prometheus client is not installed.
@@ -113,7 +117,7 @@ def gather_failures(
     from irkit.servermetrics import in_order, noted
 
     incident, missing = evidence.incident, list[Missing]()
-    timer = _Timer(progress, "counting failures")
+    timer = _Timer(progress, "counting failures", stop)
     failures = None
     if incident.metrics is None:
         missing.append(
@@ -123,15 +127,18 @@ def gather_failures(
         )
     else:
         with _missing_instead(missing, "metrics"):
-            failures = counted(incident, deadline)
+            failures = at_once([lambda: counted(incident, deadline)], stop)[0]()
     changes = noted(incident.annotations)
     if failures is not None:  # where nothing answered, nothing more is asked
         with _missing_instead(missing, "server metrics"):
-            found = server_changes(incident, max(1.0, deadline - timer.seconds))
+            left = max(1.0, deadline - timer.seconds)
+            found = at_once([lambda: server_changes(incident, left)], stop)[0]()
             changes += found.changes
             if found.findings:
                 hint = "look at these metrics in Prometheus"
                 missing.append(Missing("server metrics", "; ".join(found.findings[:5]), hint))
+    if failures is None and timer.stopped:  # what an earlier try gave is not lost
+        failures, changes = evidence.failures, list(evidence.changes)
     evidence = replace(evidence, failures=failures, changes=in_order(changes))
     return _done(evidence, "failures", ("metrics", "server metrics"), missing, timer)
 
@@ -178,24 +185,27 @@ def server_changes(incident: Incident, deadline: float = METRICS_DEADLINE) -> Se
 
 
 def gather_chains(
-    evidence: Evidence, *, deadline: float = CAPTURE_DEADLINE, again: bool = False, progress: Progress | None = None
-) -> Evidence:
+    evidence: Evidence, *, deadline: float = CAPTURE_DEADLINE, again: bool = False, progress: Progress | None = None,
+    stop: threading.Event | None = None,
+) -> Evidence:  # fmt: skip
     """Adds what the vantages see now, what failing clients saw, and earlier captures; keeps the new captures.
 
     Args:
         evidence: What there is so far.
         deadline: Seconds for each vantage; they are captured at once.
         again: Capture again although this stage is done.
-        progress: Is given a line when the stage begins and ends.
+        progress: Is given a line when the stage begins and ends, and when a vantage is done.
+        stop: Set while the stage runs, it ends it at once: of vantages that had not answered by then, the captures of
+            an earlier try stay.
     """
     if "chains" in evidence.gathered and not again:
         return evidence
     incident, missing = evidence.incident, list[Missing]()
-    timer = _Timer(progress, f"capturing chains from {len(incident.vantages)} vantages")
+    timer = _Timer(progress, f"capturing chains from {len(incident.vantages)} vantages", stop)
     folder = incident.path(incident.history)
-    history: tuple[Capture, ...] = ()
+    history: tuple[Capture, ...] = evidence.history if again else ()
     with _missing_instead(missing, "history"):
-        past = read_history(folder, incident.host, incident.port)
+        past = at_once([partial(read_history, folder, incident.host, incident.port)], stop)[0]()
         history = tuple(
             Capture(
                 Chain(item.chain.certificates, replace(item.chain.obtained, at=item.at)), item.vantage, item.trusted
@@ -208,12 +218,19 @@ def gather_chains(
             missing.append(
                 Missing("history", f"no earlier capture in {text(folder)}", "this run's captures are its first entries")
             )
-    with ThreadPoolExecutor(max_workers=min(16, len(incident.vantages))) as pool:
-        found = list(pool.map(lambda vantage: _capture(incident, vantage, deadline), incident.vantages))
-    captures = tuple(capture for chains, _ in found for capture in chains)
-    missing += [item for _, failed in found for item in failed]
+    fresh, kept = list[Capture](), list[Capture]()
+    works = [partial(_capture, incident, vantage, deadline, timer) for vantage in incident.vantages]
+    for vantage, result in zip(incident.vantages, at_once(works, stop), strict=True):
+        try:
+            chains, failed = result()
+        except StoppedError as error:
+            failed = [Missing.of(f"capture {vantage.name}", error)]
+            kept += [capture for capture in evidence.captures if capture.vantage == vantage.name]
+        else:
+            fresh += chains
+        missing += failed
     with _missing_instead(missing, "history"):
-        for capture in captures:
+        for capture in fresh:
             if capture.chain.obtained.how in ("handshake", "hello"):
                 add_capture(folder, capture.chain, vantage=capture.vantage, trusted=capture.trusted)
     observed = []
@@ -230,6 +247,7 @@ def gather_chains(
             )
         )
     reports = _reports(incident, missing)
+    captures = (*fresh, *kept)
     done = replace(evidence, captures=captures, observed=tuple(observed), reports=reports, history=history)
     return _done(done, "chains", ("history", "capture ", "client chain", "reports"), missing, timer)
 
@@ -245,7 +263,9 @@ def _reports(incident: Incident, missing: list[Missing]) -> Reports | None:
     return reports
 
 
-def _capture(incident: Incident, vantage: Vantage, deadline: float) -> tuple[list[Capture], list[Missing]]:
+def _capture(
+    incident: Incident, vantage: Vantage, deadline: float, timer: _Timer
+) -> tuple[list[Capture], list[Missing]]:
     captures, missing = list[Capture](), list[Missing]()
     source = f"capture {vantage.name}"
     with _missing_instead(missing, source):
@@ -256,6 +276,7 @@ def _capture(incident: Incident, vantage: Vantage, deadline: float) -> tuple[lis
                 missing.append(Missing(where, result.reason, "check that the endpoint answers from there"))
             else:
                 captures.append(Capture(result, vantage.name, vantage.trusted))
+    timer.part(f"{text(vantage.name, 60)} {'gave no chain' if missing else 'is captured'}")
     return captures, missing
 
 
@@ -296,22 +317,25 @@ def _observed(incident: Incident, source: ObservedSource) -> Observed:
     return Observed(chain, source.file, source.at or chain.obtained.at, source.release, source.network, source.region)
 
 
-def gather_pins(evidence: Evidence, *, again: bool = False, progress: Progress | None = None) -> Evidence:
+def gather_pins(
+    evidence: Evidence, *, again: bool = False, progress: Progress | None = None, stop: threading.Event | None = None
+) -> Evidence:
     """Adds the releases with their pins, the owner's inventory of keys, the roots to trust, and the team's runbooks.
 
     Args:
         evidence: What there is so far.
         again: Read again although this stage is done.
         progress: Is given a line when the stage begins and ends.
+        stop: Set while the stage runs, it leaves out the releases that were not read yet.
     """
     if "pins" in evidence.gathered and not again:
         return evidence
     incident, missing = evidence.incident, list[Missing]()
-    timer = _Timer(progress, f"reading pins of {len(incident.releases)} releases")
+    timer = _Timer(progress, f"reading pins of {len(incident.releases)} releases", stop)
     releases = []
     for source in incident.releases:
         with _missing_instead(missing, f"release {source.app} {source.version}".rstrip()):
-            releases.append(_release(incident, source))
+            releases.append(at_once([partial(_release, incident, source)], stop)[0]())
     if not incident.releases:
         missing.append(
             Missing("releases", "the incident file names no release", "add [[release]] with the pins that each ships")
@@ -329,6 +353,8 @@ def gather_pins(evidence: Evidence, *, again: bool = False, progress: Progress |
         with _missing_instead(missing, "runbooks"):
             runbooks, wrong = load_runbooks(incident.path(incident.runbooks))
             missing += wrong
+    if timer.stopped:  # what an earlier try gave is not lost
+        releases = list({release.name: release for release in (*evidence.releases, *releases)}.values())
     done = replace(evidence, releases=tuple(releases), inventory=inventory, trust=_trust(incident, missing))
     done = replace(done, runbooks=runbooks)
     return _done(done, "pins", ("release", "inventory", "trust", "runbook"), missing, timer)
@@ -356,10 +382,11 @@ def _trust(incident: Incident, missing: list[Missing]) -> TrustStore | None:
 
 
 class _Timer:
-    """Says when a stage begins, and when it ends how long it took."""
+    """Says when a stage begins, and when it ends how long it took; knows whether it was told to stop."""
 
-    def __init__(self, progress: Progress | None, doing: str) -> None:
+    def __init__(self, progress: Progress | None, doing: str, stop: threading.Event | None) -> None:
         self._say, self._doing, self._began = progress or (lambda _: None), doing, time.monotonic()
+        self._stop = stop
         self._say(f"{doing} …")
 
     @property
@@ -367,16 +394,26 @@ class _Timer:
         """Since the stage began."""
         return time.monotonic() - self._began
 
+    @property
+    def stopped(self) -> bool:
+        """Whether the stage was told to stop."""
+        return self._stop is not None and self._stop.is_set()
+
+    def part(self, what: str) -> None:
+        """Says that a part of it is done."""
+        self._say(f"{self._doing}: {what}")
+
     def done(self, missing: list[Missing]) -> None:
         lost = "; missing: " + ", ".join(text(item.source, 60) for item in missing) if missing else ""
         self._say(f"{self._doing}: {time.monotonic() - self._began:.1f} s{lost}")
 
 
 def _done(evidence: Evidence, stage: str, sources: tuple[str, ...], missing: list[Missing], timer: _Timer) -> Evidence:
-    """Marks a stage as done; what it says is missing replaces what an earlier try of it said."""
+    """Marks a stage as done, unless it was stopped; what it says is missing replaces what an earlier try of it said."""
     timer.done(missing)
     kept = tuple(item for item in evidence.missing if not item.source.startswith(sources))
-    return with_missing(replace(evidence, missing=kept, gathered=evidence.gathered | {stage}), *missing)
+    gathered = evidence.gathered - {stage} if timer.stopped else evidence.gathered | {stage}
+    return with_missing(replace(evidence, missing=kept, gathered=gathered), *missing)
 
 
 def gather(

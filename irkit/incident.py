@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from irkit.errors import InputError
 from irkit.files import read_file
@@ -34,12 +34,11 @@ __all__ = [
     "ReleaseSource",
     "Vantage",
     "load_incident",
-    "narrow",
     "parse_incident",
+    "usable_host",
 ]
 
 WINDOW = timedelta(hours=24)
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +178,12 @@ def _port(value: Any, where: str) -> int:
     return int(value)
 
 
-def _host(value: Any, where: str) -> str:
+def usable_host(value: Any, where: str) -> str:
+    """A host as it is looked up; `where` says who names it.
+
+    Raises:
+        InputError: It is no name and no address.
+    """
     host: str = TEXT(value, where).strip().rstrip(".").lower()
     if not re.fullmatch(r"[a-z0-9_]([a-z0-9_.:-]*[a-z0-9_])?", host):
         raise InputError(
@@ -207,7 +211,7 @@ def _matchers(value: Any, where: str) -> dict[str, str | tuple[str, ...]]:
 
 
 _TABLES: dict[str, Table] = {
-    "incident": Table({"id": TEXT, "host": _host, "port": _port, "start": moment, "end": moment}, needed=("host",)),
+    "incident": Table({"id": TEXT, "host": usable_host, "port": _port, "start": moment, "end": moment}, needed=("host",)),
     "metrics": Table({
         "url": TEXT, "file": TEXT, "metric": TEXT, "labels": _labels, "matchers": _matchers, "success": texts,
         "kind": one_of("counter", "gauge", "rate"), "token_env": TEXT, "token_file": TEXT, "username_env": TEXT,
@@ -303,33 +307,3 @@ def _vantage(item: dict[str, Any], name: str) -> Vantage:
     if item.get("file") and item.get("connect"):
         raise InputError(f"{text(name)}: [[capture]] has both file and connect", "keep one; the other in its own table")
     return Vantage(item.pop("vantage", "local"), **item)
-
-
-def narrow(incident: Incident, host: str = "", hours: float = 0, vantages: str = "", releases: str = "") -> Incident:
-    """An incident with another host, a window of its last hours, or only some of its vantages and releases.
-
-    Args:
-        incident: Where to start from.
-        host: Another host; empty keeps it.
-        hours: Before the end; 0 keeps the start.
-        vantages: Names, with commas between; empty keeps all.
-        releases: Names as `shop 4.2.0`, with commas between; empty keeps all.
-
-    Raises:
-        InputError: A name is not in the incident.
-    """
-    return replace(
-        incident,
-        host=host.lower() or incident.host,
-        start=incident.end - timedelta(hours=hours) if hours else incident.start,
-        vantages=_some(incident.vantages, vantages, lambda item: item.name),
-        releases=_some(incident.releases, releases, lambda item: f"{item.app} {item.version}".strip()),
-    )
-
-
-def _some(items: tuple[_T, ...], wanted: str, name: Callable[[_T], str]) -> tuple[_T, ...]:
-    names = {part.strip() for part in wanted.split(",") if part.strip()}
-    if unknown := names - {name(item) for item in items}:
-        there = ", ".join(text(name(item), 60) for item in items) or "none"
-        raise InputError(f"the incident has no {text(min(unknown), 60)!r}", f"it has: {there}")
-    return tuple(item for item in items if not names or name(item) in names)

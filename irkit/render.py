@@ -22,9 +22,9 @@ from irkit.style import STYLE
 
 __all__ = [
     "SYMBOLS", "Markup", "aside", "badge", "banner", "bullets", "card", "cards", "cell", "code", "contents",
-    "definitions", "details", "figure", "fragment", "heading", "html", "label", "link", "markdown", "moment", "page",
-    "paragraph", "percent", "plain", "plot_text", "section", "show", "status", "steps", "strong", "table", "text",
-    "text_table",
+    "copy_button", "definitions", "details", "figure", "fragment", "heading", "html", "label", "link", "markdown",
+    "moment", "page", "paragraph", "percent", "plain", "plot_text", "section", "show", "status", "steps", "strong",
+    "table", "text", "text_table",
 ]  # fmt: skip
 
 LIMIT = 300  # characters of one value shown; a CN can hold a megabyte
@@ -249,6 +249,29 @@ def code(value: object) -> Markup:
     """Lines to copy, such as commands. Line ends are kept, every other control character is made visible."""
     lines = "\n".join(_html.escape(text(line, 2000)) for line in str(value).split("\n")[:200])
     return Markup(f"<pre><code>{lines}</code></pre>")
+
+
+# Puts what the button holds on the clipboard and says so beside it. Browsers give a page the clipboard only over https
+# or on this machine; elsewhere the older way remains. The script is this text alone: what is copied is an attribute.
+_COPY = """
+const told = this.nextElementSibling, whole = this.dataset.copy;
+const older = () => {
+  const box = document.createElement('textarea');
+  box.value = whole; document.body.append(box); box.select();
+  const done = document.execCommand('copy');
+  box.remove(); this.focus(); return done ? Promise.resolve() : Promise.reject();
+};
+const copied = navigator.clipboard ? navigator.clipboard.writeText(whole).catch(older) : older();
+const say = words => () => { told.textContent = words; };
+copied.then(say('Copied.'), say('Not copied: select it, then Ctrl+C.'));
+"""
+
+
+def copy_button(name: object, value: object) -> Markup:
+    """A button that copies a value, of one line or more; for the widgets of a notebook: a report runs no script."""
+    whole = "\n".join(text(line, 4000) for line in str(value).split("\n")[:4000])
+    said = f'data-copy="{_html.escape(whole)}" onclick="{_html.escape(_COPY.strip())}"'
+    return Markup(f'<button type="button" class="copy" {said}>{html(name)}</button><span role="status"></span>')
 
 
 def badge(verdict: str) -> Markup:

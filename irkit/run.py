@@ -20,7 +20,7 @@ from irkit.errors import InputError, IrkitError, RunError
 from irkit.evidence import Evidence
 from irkit.files import workbench_file, write_atomically
 from irkit.gather import STAGES, begin
-from irkit.incident import Incident
+from irkit.incident import WINDOW, Incident
 from irkit.incidentfile import incident_toml, with_absolute_paths
 from irkit.notebook import execute_notebook
 from irkit.remedy import Remediation
@@ -30,7 +30,7 @@ from irkit.resume import go_on, unfinished
 from irkit.summary import result_json, summary_markdown, summary_text
 from irkit.verdict import EXIT_CODES, VERDICTS, Finding, Verdict
 
-__all__ = ["Outcome", "Run", "finish_run", "keep", "open_run", "triage"]
+__all__ = ["Outcome", "Run", "finish_run", "keep", "open_run", "refuse", "triage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +121,26 @@ def open_run(
         return Run(evidence.incident, evidence, None, started)
     made = _make_folder(Path(out), evidence.incident.id, started)
     run = Run(evidence.incident, evidence, made, started)
-    _write_result(run, _incomplete(evidence, "the run has not ended"), Remediation(()), "incomplete", None)
+    _leave_incomplete(run, evidence, "it has not ended, or was killed", None)
     return run
+
+
+def refuse(error: IrkitError, *, out: str | Path) -> Path:
+    """Leaves the folder of a run that did not begin, for whoever looks there and not at the error.
+
+    Args:
+        error: Why it did not.
+        out: Where the folder is made, `refused/<UTC start>`.
+
+    Raises:
+        RunError: The folder can't be written.
+    """
+    started = datetime.now(UTC).replace(microsecond=0)
+    incident = Incident("unknown", started - WINDOW, started, id="refused")
+    folder = _make_folder(Path(out), incident.id, started)
+    run = Run(incident, Evidence(incident, started), folder, started)
+    _leave_incomplete(run, run.evidence, error.message, started, str(error))
+    return folder
 
 
 def _make_folder(out: Path, name: str, started: datetime) -> Path:
@@ -206,10 +224,20 @@ def _complete(folder: Path) -> dict[str, Any]:
     return document
 
 
-def _incomplete(evidence: Evidence, why: str) -> tuple[Evidence, Verdict]:
+def _leave_incomplete(
+    run: Run, evidence: Evidence, why: str, finished: datetime | None, error: str = ""
+) -> dict[str, Any]:
+    """Leaves a report of what there is, which says that the run did not complete."""
+    assert run.folder is not None
     finding = Finding("incomplete-run", f"The run did not complete: {why}. What follows is what it had.", "irkit")
     even = {verdict: 0.2 for verdict in VERDICTS if verdict != "inconclusive"}
-    return evidence, Verdict("inconclusive", "", 0.0, even, findings=(finding,), missing=evidence.missing)
+    verdict = Verdict("inconclusive", "", 0.0, even, findings=(finding,), missing=evidence.missing)
+    page = report_html(
+        evidence, verdict, Remediation(()), status="incomplete", started=run.started, finished=finished, error=error
+    )
+    write_atomically(run.folder / "report.html", page)
+    write_atomically(run.folder / "summary.txt", summary_text(evidence, verdict, Remediation(())) + "\n")
+    return _write_result(run, (evidence, verdict), Remediation(()), "incomplete", finished)
 
 
 def triage(
@@ -272,11 +300,5 @@ def _abandon(run: Run, error: IrkitError) -> dict[str, Any]:
         evidence = load_evidence(run.folder)
     except InputError:  # it did not get as far as its first evidence
         evidence = run.evidence
-    judged = _incomplete(evidence, error.message)
     finished = datetime.now(UTC).replace(microsecond=0)
-    page = report_html(
-        *judged, Remediation(()), status="incomplete", started=run.started, finished=finished, error=str(error)
-    )
-    write_atomically(run.folder / "report.html", page)
-    write_atomically(run.folder / "summary.txt", summary_text(*judged, Remediation(())) + "\n")
-    return _write_result(run, judged, Remediation(()), "incomplete", finished)
+    return _leave_incomplete(run, evidence, error.message, finished, str(error))

@@ -85,6 +85,11 @@ _RULES = """
   background: var(--raised); color: var(--text); white-space: pre-wrap; overflow-wrap: anywhere; user-select: all;
 }
 .irkit-view pre code { font-size: 1em; }
+.irkit-view button.copy {
+  font: inherit; padding: .2rem .7rem; margin-right: .5rem; border: 1px solid var(--line); border-radius: .3rem;
+  color: var(--text); background: var(--raised); cursor: pointer;
+}
+.irkit-view button.copy + span { margin-right: .5rem; }
 .irkit-view figure { margin: 1rem 0; }
 .irkit-view figure img { max-width: 100%; height: auto; display: block; }
 .irkit-view figcaption { font-size: .92em; max-width: 58rem; margin-top: .3rem; }

@@ -1,38 +1,119 @@
-"""How a notebook begins: with a desk for its parameters, or with a form where nobody gave any.
+"""How a notebook begins: with a desk for its parameters, or with a form where they ask nothing yet.
 
 Papermill and `irkit triage` give parameters, and no widget is made; in JupyterLab and Voilà a form asks.
 """
 
 from __future__ import annotations
 
+import ast
+import atexit
+import contextlib
+import difflib
+import inspect
 import os
+from typing import Any
 
 from irkit.desk import Desk
-from irkit.run import open_run
+from irkit.errors import InputError, IrkitError
+from irkit.question import Question, ask, parse_filter
+from irkit.render import text
+from irkit.run import open_run, refuse
 
 __all__ = ["open_desk"]
 
 
-def open_desk(incident: str = "", *, out: str = "", replay: str = "", folder: str = "") -> Desk:
-    """Opens a desk for a notebook's parameters.
+def open_desk(
+    incident: str = "",
+    *,
+    alert: str = "",
+    rehearse: str = "",
+    host: str = "",
+    window: str = "",
+    vantages: str = "",
+    releases: str = "",
+    prometheus: str = "",
+    only: str = "",
+    out: str = "",
+    replay: str = "",
+    folder: str = "",
+) -> Desk:
+    """Opens a desk for a notebook's parameters. Where somebody can be asked, a form shows them, to be changed.
 
     Args:
-        incident: An incident file. With neither it nor a replay, a form asks, where there is somebody to ask.
+        incident: An incident file. With neither it nor an alert, a rehearsal, a host or a replay, a form asks.
+        alert: An alert: its JSON, a file, or the address of an API.
+        rehearse: The kind of a rehearsal, as `mitm`.
+        host: Another host than the incident file's, one of several alerts', or all that is known.
+        window: `6h` before the end, or `START/END`.
+        vantages: Names, with commas between; empty for all.
+        releases: Names, with commas between; empty for all.
+        prometheus: Where failures are counted, if the incident file does not say it.
+        only: What section 1 shows, as `region=ap-south`.
         out: Where the run's folder is made; left out, nothing is written.
         replay: A run's folder, whose evidence is judged again, with no network.
         folder: The run's folder, made already.
 
     Raises:
-        InputError: The incident file or the evidence can't be used, or none is given and nobody can be asked.
+        IrkitError: A parameter can't be used or is mistyped, or nothing is asked and nobody can be. Where `out` is
+            given, a run's folder there says so too.
     """
-    if not (incident or replay) and _somebody_is_there():
-        from irkit.widgets import FormDesk
+    given, shell = dict(locals()), _shell()
+    try:
+        _refuse_mistyped(shell)
+        _refuse_numbers(given)
+        question = Question(incident, alert, rehearse, host, window, vantages, releases, prometheus, only)
+        if not (question.asks or replay) and _somebody_is_there(shell):
+            from irkit.form import FormDesk
 
-        return FormDesk(out)
-    return Desk(open_run(incident, out=out, replay=replay, folder=folder))
+            return FormDesk(question, out=out)
+        if replay or folder:
+            run = open_run(incident, out=out, replay=replay, folder=folder)
+        else:
+            stay = contextlib.ExitStack()
+            atexit.register(stay.close)
+            run = open_run(ask(question, stay), out=out)
+    except IrkitError as error:
+        if isinstance(out, str) and out and not folder:
+            refuse(error, out=out)
+        raise
+    return Desk(run, parse_filter(only))
 
 
-def _somebody_is_there() -> bool:
+def _shell() -> Any:
+    try:
+        from IPython import get_ipython
+    except ImportError:
+        return None
+    return get_ipython()
+
+
+def _refuse_mistyped(shell: Any) -> None:
+    """Finds what papermill lets pass with a warning: a parameter that the notebook doesn't have.
+
+    Papermill puts parameters into a cell that begins with "# Parameters", and the kernel remembers its cells.
+    """
+    known = list(inspect.signature(open_desk).parameters)
+    for cell in getattr(shell, "user_ns", {}).get("In", ()):
+        if not cell.startswith("# Parameters\n"):
+            continue
+        for node in ast.walk(ast.parse(cell)):
+            name = node.id if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) else ""
+            if name and name not in known:
+                near = difflib.get_close_matches(name, known, 1, 0.5)
+                hint = f"did you mean {near[0]}?" if near else "it has " + ", ".join(known)
+                raise InputError(f"triage.ipynb has no parameter {text(name, 60)}", hint)
+
+
+def _refuse_numbers(given: dict[str, Any]) -> None:
+    for name, value in given.items():
+        if not isinstance(value, str):  # papermill makes a number of what looks like one
+            raise InputError(
+                f"the parameter {name} is {type(value).__name__}, not text: {text(value, 60)}",
+                f"give it as text; to papermill with -r {name} …",
+            )
+
+
+def _somebody_is_there(shell: Any) -> bool:
     """Whether a form can be filled in: the frontend takes input, or Voilà serves this notebook.
 
     Papermill and nbconvert send `allow_stdin` as false (https://jupyter-client.readthedocs.io/en/stable/messaging.html);
@@ -40,9 +121,5 @@ def _somebody_is_there() -> bool:
     """
     if os.environ.get("SERVER_SOFTWARE", "").startswith("voila"):
         return True
-    try:
-        from IPython import get_ipython
-    except ImportError:
-        return False
-    kernel = getattr(get_ipython(), "kernel", None)
+    kernel = getattr(shell, "kernel", None)
     return kernel is not None and bool(kernel.get_parent("shell").get("content", {}).get("allow_stdin"))

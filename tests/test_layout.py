@@ -43,7 +43,7 @@ ORDER = [
     "accept.okhttp", "accept.others", "strategy", "update", "accept.multilevel", "accept",
     "accept.supposed", "session",
     # evidence
-    "reportline", "reports", "evidence", "archive", "gather", "clients",
+    "reportline", "reports", "evidence", "archive", "stoppable", "gather", "clients",
     # the verdict
     "weights", "verdict", "notes", "tally", "facts", "cohorts", "crux", "testimony", "observations", "safety",
     "classify",
@@ -58,7 +58,8 @@ ORDER = [
     "run", "doctor",
     "incident_command",
     "metrics_command",
-    "health", "healthrun", "health_command", "rundiff", "drill", "desk", "widgets", "workbench",
+    "health", "healthrun", "health_command", "rundiff", "drill",
+    "question", "desk", "widgets", "explorer", "filters", "form", "workbench",
     "completion", "cli",
 ]
 # fmt: on

@@ -175,7 +175,7 @@ def test_the_notebook_judges_a_hostile_incident_as_harmless_text(tmp_path: Path,
     source = "".join(parameters["source"])
     assert 'incident = ""' in source
     name = hostile_incident(tmp_path)
-    parameters["source"] = source.replace('incident = ""', f'incident = "{name}"').replace('out = ""', 'out = "runs"')
+    parameters["source"] = source.replace('incident = ""', f'incident = "{name}"')
     (tmp_path / "triage.ipynb").write_text(json.dumps(notebook))
     with jupyter(tmp_path) as lab, browser(tool(*BROWSERS)) as page:
         asked, said = watch(page)

@@ -98,15 +98,6 @@ def test_a_run_out_of_time_is_exit_code_4_and_leaves_what_the_next_goes_on_from(
     assert "did not complete" in (newest(drill) / "report.html").read_text()
 
 
-def test_papermill_with_a_mistyped_parameter_fails_and_names_what_is_missing(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "papermill", ROOT / "notebooks/triage.ipynb", tmp_path / "out.ipynb", "-p", "incidnet",
-         "x.toml"], capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
-    assert done.returncode != 0
-    assert "no incident given" in (tmp_path / "out.ipynb").read_text()
-
-
 def test_only_fresh_evidence_of_the_same_question_is_gone_on_from(tmp_path: Path) -> None:
     with prepare("quiet", tmp_path / "drill") as drill:
         run = irkit.open_run(drill.incident, out=tmp_path / "runs")

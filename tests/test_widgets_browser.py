@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.resources
+import json
 import os
 import shutil
 import socket
@@ -13,6 +15,7 @@ import pytest
 from jupyter_server import BROWSERS, browser, jupyter, open_notebook, run_all
 from test_notebook_browser import hostile_incident, watch
 
+import irkit
 from irkit.drill import prepare
 from irkit.files import workbench_file
 
@@ -33,27 +36,72 @@ def copy_notebook(folder: Path) -> None:
     shutil.copy(workbench_file("notebooks/triage.ipynb"), folder / "triage.ipynb")
 
 
-def answered(page: Page) -> str:
-    page.wait_for_selector("[role=status] >> text=/^Done/", timeout=DONE)
+AXE = (importlib.resources.files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
+# What stands in the outputs; JupyterLab's own page around them is not ours.
+OUTPUTS = "axe.run('.jp-OutputArea-output', {resultTypes: ['violations']})"
+
+
+def judged(page: Page) -> None:
     page.wait_for_selector("h1 .badge", timeout=DONE)
-    return page.locator("h1").first.inner_text()
+    assert "MITM" in page.locator("h1 .badge").inner_text()
+    page.wait_for_selector("[role=status] >> text=/^Done. The report/", timeout=DONE)
 
 
-def test_a_rehearsal_takes_one_click_on_the_form_to_its_verdict(tmp_path: Path, tool: Callable[..., str]) -> None:
+def focused(page: Page) -> str:
+    """The label or the text of the element that the keyboard is on."""
+    said: str = page.evaluate(
+        """() => {
+            const e = document.activeElement;
+            const label = e.labels && e.labels[0] ? e.labels[0].textContent : '';
+            return (label || e.textContent || '').trim();
+        }"""
+    )
+    return said
+
+
+def tab_to(page: Page, name: str, *, back: bool = False, times: int = 1) -> None:
+    """Presses Tab until the element with this text or label has the focus, for the so-many-th time."""
+    seen: list[str] = []
+    for _ in range(160):
+        page.keyboard.press("Shift+Tab" if back else "Tab")
+        seen.append(focused(page)[:40])
+        if seen[-1] == name:
+            times -= 1
+            if not times:
+                return
+    raise AssertionError(f"the keyboard does not reach {name}, only {seen}")
+
+
+def run_all_by_keyboard(page: Page) -> None:
+    """Runs every cell; the form then has the focus."""
+    page.locator(".jp-Notebook").focus()
+    for _ in range(page.locator(".jp-Notebook-cell").count() - 1):
+        page.keyboard.press("Shift+Enter")
+    page.keyboard.press("Control+Enter")  # Shift+Enter would add a cell below the last
+    page.wait_for_function("() => document.activeElement.textContent.trim() === 'Run all steps'", timeout=DONE)
+
+
+def test_a_rehearsal_takes_one_click_on_the_form_and_everybody_can_read_it(
+    tmp_path: Path, tool: Callable[..., str]
+) -> None:
     copy_notebook(tmp_path)
     with jupyter(tmp_path) as lab, browser(tool(*BROWSERS)) as page:
         open_notebook(page, lab, "triage.ipynb")
         run_all(page)
         picture(page, "form")
         page.get_by_role("button", name="Run all steps").click()
-        page.wait_for_selector("h1 .badge", timeout=DONE)
-        assert "MITM" in page.locator("h1 .badge").inner_text()
+        judged(page)
         picture(page, "answer")
         assert page.locator(".card.stop").first.is_visible()
+        page.evaluate(AXE)
+        found = page.evaluate(OUTPUTS)
+        assert len(found["violations"]) == 0, [
+            f"{item['impact']} {item['id']}: {item['nodes'][0]['html'][:200]}" for item in found["violations"]
+        ]
 
 
 @pytest.mark.prometheus
-def test_a_mitm_on_live_servers_is_cancelled_run_again_filtered_and_judged(
+def test_the_keyboard_alone_takes_a_mitm_on_live_servers_through_cancel_and_run_again_to_verdict_filter_and_copy(
     tmp_path: Path, tool: Callable[..., str]
 ) -> None:
     tool("prometheus")
@@ -67,77 +115,67 @@ def test_a_mitm_on_live_servers_is_cancelled_run_again_filtered_and_judged(
         content = drill.incident.read_text()
         drill.incident.write_text(content.replace("\n[inventory]", f"{slow}\n[inventory]"))
         with jupyter(tmp_path) as lab, browser(tool(*BROWSERS)) as page:
+            page.context.grant_permissions(["clipboard-read", "clipboard-write"])
             open_notebook(page, lab, "triage.ipynb")
-            run_all(page)
-            page.get_by_role("button", name="Incident file").click()
-            page.get_by_label("File", exact=True).fill("drill/incident.toml")
-            page.get_by_label("Leave files in").fill("runs")
-            page.get_by_role("button", name="Run all steps").click()
-            page.wait_for_selector("[role=status] >> text=/capturing chains/", timeout=DONE)
-            page.locator("button:enabled", has_text="Cancel").click()
-            page.wait_for_selector("[role=status] >> text=/^Cancelled: nothing/", timeout=DONE)
-            page.wait_for_selector("text=vantage slow", timeout=DONE)
+            run_all_by_keyboard(page)
+            tab_to(page, "Incident", back=True)
+            page.keyboard.press("Space")
+            tab_to(page, "Incident file")
+            page.keyboard.press("Control+A")
+            page.keyboard.type("drill/incident.toml")
+            tab_to(page, "Releases")
+            page.keyboard.type("shop-android 4.1.0, shop-android 4.2.0, shop-ios 7.2, shop-ios 7.3")
+            tab_to(page, "Run all steps")
+            page.keyboard.press("Space")
+            page.wait_for_selector("[role=status] >> text=/office is captured|eu-west is captured/", timeout=DONE)
+            tab_to(page, "Cancel")
+            page.keyboard.press("Space")
+            page.wait_for_selector("[role=status] >> text=/^Cancelled. What it has so far is kept/", timeout=DONE)
+            page.wait_for_selector("text=cancelled before it answered", timeout=DONE)
             picture(page, "cancelled")
             assert page.locator("h1 .badge").count() == 0, "no verdict without its evidence"
-            drill.incident.write_text(content)
-            page.locator("button:enabled", has_text="Run again").nth(1).click()
-            page.wait_for_selector("h1 .badge", timeout=DONE)
-            assert "MITM" in page.locator("h1 .badge").inner_text()
-            assert list(tmp_path.glob("runs/*/*/report.html"))
+            silent.close()  # now it refuses at once
+            counted = page.locator("[role=status] >> text=/^Done in/").count()
+            assert counted == 1, "the failures alone"
+            tab_to(page, "Run again", times=2)
+            page.keyboard.press("Space")
+            judged(page)
+            (report,) = tmp_path.glob("runs/*/*/report.html")
+            sources = [item["source"] for item in json.loads(report.with_name("result.json").read_text())["findings"]]
+            assert any("http://127.0.0.1" in source for source in sources), "the live Prometheus"
             picture(page, "judged")
-            region = page.get_by_label("region", exact=True)
-            region.scroll_into_view_if_needed()
-            before = page.locator("text=/validations failed/").first.inner_text()
-            region.select_option(index=1)
-            page.wait_for_function(
-                "before => ![...document.querySelectorAll('strong')].some(e => before.startsWith(e.innerText))",
-                arg=before, timeout=DONE,
-            )  # fmt: skip
+            tab_to(page, "ap-south, AS64500: 4 releases", back=True)
+            page.keyboard.press("Space")
+            page.wait_for_selector("text=/^Shown: region ap-south/", timeout=DONE)
             picture(page, "filtered")
+            tab_to(page, "region", back=True)
+            page.keyboard.press("e")  # a list goes to the entry that begins with what is typed: eu-west
+            page.wait_for_selector("text=/^Shown: region eu-west/", timeout=DONE)
+            tab_to(page, "Certificate")
+            page.keyboard.press("ArrowDown")
+            issuer = irkit.capture("api.example.com", connect=drill.address)[1]
+            page.wait_for_selector(f'button[data-copy="{issuer.pin}"]', timeout=DONE)
+            tab_to(page, "Copy pin")
+            page.keyboard.press("Enter")
+            page.wait_for_selector("[role=status] >> text=Copied.", timeout=DONE)
+            assert page.evaluate("navigator.clipboard.readText()") == str(issuer.pin)
+            picture(page, "copied")
 
 
-def tab_to(page: Page, name: str, back: bool = False) -> None:
-    """Presses Tab until the element with this text or label has the focus."""
-    focused = """() => {
-        const e = document.activeElement;
-        const label = e.labels && e.labels[0] ? e.labels[0].textContent : '';
-        return (label || e.textContent || '').trim();
-    }"""
-    seen = []
-    for _ in range(120):
-        seen.append(page.evaluate(focused)[:30])
-        if seen[-1] == name:
-            return
-        page.keyboard.press("Shift+Tab" if back else "Tab")
-    raise AssertionError(f"the keyboard does not reach {name}, only {seen}")
-
-
-def test_the_keyboard_alone_takes_a_hostile_incident_to_its_verdict_and_nothing_of_it_runs(
-    tmp_path: Path, tool: Callable[..., str]
-) -> None:
+def test_nothing_of_a_hostile_incident_runs_in_the_form_or_is_typeset(tmp_path: Path, tool: Callable[..., str]) -> None:
     copy_notebook(tmp_path)
     hostile_incident(tmp_path)
     with jupyter(tmp_path) as lab, browser(tool(*BROWSERS)) as page:
         asked, said = watch(page)
         open_notebook(page, lab, "triage.ipynb")
-        page.locator(".jp-Notebook").focus()
-        cells = page.locator(".jp-Notebook-cell").count()
-        for _ in range(cells - 1):
-            page.keyboard.press("Shift+Enter")
-        page.keyboard.press("Control+Enter")  # Shift+Enter would add a cell below the last
-        page.get_by_role("button", name="Run all steps").wait_for(timeout=DONE)
-        busy = "() => ![...document.querySelectorAll('.jp-InputPrompt')].some(p => p.textContent.includes('*'))"
-        page.wait_for_function(busy)
-        tab_to(page, "Run all steps", back=True)
-        page.keyboard.press("Space")
-        page.wait_for_selector("h1 .badge", timeout=DONE)
-        assert "MITM" in page.locator("h1 .badge").inner_text()
-        tab_to(page, "region")
-        page.keyboard.press("e")  # a list goes to the entry that begins with what is typed: eu-west
-        chosen = (
-            "() => [...document.querySelectorAll('select')].some(s => s.selectedOptions[0]?.text.startsWith('eu-'))"
-        )
-        page.wait_for_function(chosen)
+        run_all(page)
+        page.get_by_role("button", name="Run all steps").click()
+        judged(page)
+        page.get_by_label("region", exact=True).select_option(index=1)
+        page.wait_for_selector("text=/^Shown: region/", timeout=DONE)
+        page.get_by_label("Chain", exact=True).select_option(index=1)
+        page.get_by_role("button", name="Copy PEM").click()
+        page.wait_for_selector("[role=status] >> text=Copied.", timeout=DONE)
         page.wait_for_timeout(1000)  # MathJax, if anything set it off
         assert page.evaluate("typeof window.pwned") == "undefined"
         outputs = page.locator(".jp-OutputArea-output")
