@@ -70,7 +70,7 @@ class _Step:
         self.cancel.disabled = self.again.disabled = True
         self.tool = widgets.column()
         self.body = widgets.html(Markup())
-        self.panel = widgets.column([widgets.row([self.bar, self.cancel, self.again, self.said]), self.tool, self.body])
+        self.panel = widgets.panel([widgets.row([self.bar, self.cancel, self.again, self.said]), self.tool, self.body])
 
     def tell(self, *said: str, style: str | None = None) -> None:
         """Says how it stands; `style` colours the bar, which says no more than the words."""
@@ -112,7 +112,7 @@ class FormDesk(Desk):
         self.said = widgets.html(Markup())
         self.checks, self.told = widgets.html(Markup()), widgets.html(Markup())
         buttons = widgets.row([self.start, self.check, self.halt])
-        self.box = widgets.column(
+        self.box = widgets.panel(
             [
                 widgets.named("Start from", self.source),
                 *self.fields.values(),

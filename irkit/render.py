@@ -23,8 +23,8 @@ from irkit.style import STYLE
 __all__ = [
     "SYMBOLS", "Markup", "aside", "badge", "banner", "bullets", "card", "cards", "cell", "code", "contents",
     "copy_button", "definitions", "details", "figure", "fragment", "heading", "html", "label", "link", "markdown",
-    "moment", "page", "paragraph", "percent", "plain", "plot_text", "section", "show", "status", "steps", "strong",
-    "table", "text", "text_table",
+    "moment", "own_keys", "page", "paragraph", "percent", "plain", "plot_text", "section", "show", "status",
+    "steps", "strong", "table", "text", "text_table",
 ]  # fmt: skip
 
 LIMIT = 300  # characters of one value shown; a CN can hold a megabyte
@@ -272,6 +272,19 @@ def copy_button(name: object, value: object) -> Markup:
     whole = "\n".join(text(line, 4000) for line in str(value).split("\n")[:4000])
     said = f'data-copy="{_html.escape(whole)}" onclick="{_html.escape(_COPY.strip())}"'
     return Markup(f'<button type="button" class="copy" {said}>{html(name)}</button><span role="status"></span>')
+
+
+# JupyterLab's mark of an element whose keys are its own; it looks for it on the focused element itself
+# (https://github.com/jupyterlab/lumino, packages/commands).
+_KEYS = (
+    "this.closest('.jp-OutputArea-output')?.addEventListener('focusin', "
+    "event => event.target.setAttribute('data-lm-suppress-shortcuts', 'true'))"
+)
+
+
+def own_keys() -> Markup:
+    """Keeps JupyterLab's shortcuts out of the output it is in: there, the arrows would leave a list, `d d` a cell."""
+    return Markup(f'<style onload="{_html.escape(_KEYS)}">/* nothing is drawn */</style>')
 
 
 def badge(verdict: str) -> Markup:

@@ -11,11 +11,11 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from irkit.render import Markup, cell
+from irkit.render import Markup, cell, own_keys
 
 __all__ = [
-    "area", "bar", "button", "choice", "column", "focus", "grid", "hide", "html", "listing", "named", "put", "row",
-    "suggest", "switch", "text_field",
+    "area", "bar", "button", "choice", "column", "focus", "grid", "hide", "html", "listing", "named", "panel", "put",
+    "row", "suggest", "switch", "text_field",
 ]  # fmt: skip
 
 _LABEL = "8rem"  # wide enough for the longest
@@ -106,6 +106,11 @@ def row(parts: Sequence[Any] = ()) -> Any:
 def column(parts: Sequence[Any] = ()) -> Any:
     """One below the other."""
     return widgets.VBox(list(parts))
+
+
+def panel(parts: Sequence[Any]) -> Any:
+    """A column that is an output of its own: the keys pressed in it are its own."""
+    return widgets.VBox([*parts, html(own_keys())])
 
 
 def grid(cells: Sequence[Any], columns: str) -> Any:
