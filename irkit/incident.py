@@ -211,7 +211,9 @@ def _matchers(value: Any, where: str) -> dict[str, str | tuple[str, ...]]:
 
 
 _TABLES: dict[str, Table] = {
-    "incident": Table({"id": TEXT, "host": usable_host, "port": _port, "start": moment, "end": moment}, needed=("host",)),
+    "incident": Table(
+        {"id": TEXT, "host": usable_host, "port": _port, "start": moment, "end": moment}, needed=("host",)
+    ),
     "metrics": Table({
         "url": TEXT, "file": TEXT, "metric": TEXT, "labels": _labels, "matchers": _matchers, "success": texts,
         "kind": one_of("counter", "gauge", "rate"), "token_env": TEXT, "token_file": TEXT, "username_env": TEXT,
