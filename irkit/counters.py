@@ -24,7 +24,7 @@ try:
 except ImportError:
     raise MissingExtraError("numpy is not installed", 'pip install "irkit[workbench]"') from None
 
-__all__ = ["Grid", "Increases", "Kind", "Series", "increases", "merge", "parse", "read_matrix"]
+__all__ = ["PARTIAL", "Grid", "Increases", "Kind", "Series", "increases", "merge", "parse", "read_matrix"]
 
 Kind = Literal["counter", "gauge", "rate"]
 Floats = NDArray[np.float64]
@@ -32,6 +32,9 @@ Bools = NDArray[np.bool_]
 
 MAX_CELLS = 50_000_000  # series x bins held as numbers: 400 MB
 MAX_WORDS = 32 * 2**20  # bytes of an answer besides its samples; as Python objects they take 20 times as much
+
+# How findings begin after which counts may be too low: Thanos warns, VictoriaMetrics marks the answer.
+PARTIAL = ("Prometheus warns", "the answer is partial")
 
 # Labels that say who was scraped, not what was counted. A process restarts and is missed as a whole.
 TARGET = ("job", "instance", "namespace", "pod", "container", "cluster")
@@ -157,11 +160,11 @@ def read_matrix(
 
 def _warnings(document: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
     findings = []
-    for key in ("warnings", "infos"):
+    for key, does in (("warnings", "warns"), ("infos", "says")):
         said = document.get(key)
-        findings += [f"Prometheus says: {text(line, 200)}" for line in (said if isinstance(said, list) else [])[:10]]
+        findings += [f"Prometheus {does}: {text(line, 200)}" for line in (said if isinstance(said, list) else [])[:10]]
     if document.get("isPartial") or found.get("isPartial"):
-        findings.append("the answer is partial: some of the servers behind this address did not answer")
+        findings.append(f"{PARTIAL[1]}: some of the servers behind this address did not answer")
     return findings
 
 

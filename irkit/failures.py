@@ -265,7 +265,7 @@ def count(
     Raises:
         MetricsError: A label that is needed or was named on purpose is not there, or the values are of another kind.
     """
-    series, findings = _whole(series, list(findings))
+    series, findings = _once(*_whole(series, list(findings)))
     there = sorted({label for item in series for label in item.labels if label != "__name__"})
     roles, findings = _roles(labels, there, findings)
     counted = increases(series, grid, kind)
@@ -348,6 +348,27 @@ def _whole(series: Sequence[Series], findings: list[str]) -> tuple[Sequence[Seri
     whole = [item for item in series if item.labels.get("le", "+Inf") in ("+Inf", "inf")]
     findings.append("the series are a histogram's buckets; the last, which counts all, is read: better name its _count")
     return [replace(item, labels={k: v for k, v in item.labels.items() if k != "le"}) for item in whole], findings
+
+
+_REPLICA = {"replica", "prometheus_replica", "__replica__"}
+
+
+def _once(series: Sequence[Series], findings: list[str]) -> tuple[Sequence[Series], list[str]]:
+    """Of series that only differ in which of two Prometheus read them, the one with the most samples.
+
+    Thanos and Mimir leave the others out themselves, where they were told these labels.
+    """
+    if not any(_REPLICA & item.labels.keys() for item in series):
+        return series, findings
+    best: dict[frozenset[tuple[str, str]], Series] = {}
+    for item in series:
+        key = frozenset((label, value) for label, value in item.labels.items() if label not in _REPLICA)
+        if key not in best or item.times.size > best[key].times.size:
+            best[key] = item
+    if len(best) == len(series):
+        return series, findings
+    said = f"{len(series) - len(best)} of {len(series)} series are another replica's and left out: they count the same"
+    return list(best.values()), [*findings, said]
 
 
 def _roles(labels: Labels, there: Sequence[str], findings: list[str]) -> tuple[list[str], list[str]]:

@@ -114,6 +114,7 @@ def gather_failures(
     """
     if "failures" in evidence.gathered and not again:
         return evidence
+    from irkit.counters import PARTIAL
     from irkit.servermetrics import in_order, noted
 
     incident, missing = evidence.incident, list[Missing]()
@@ -128,6 +129,9 @@ def gather_failures(
     else:
         with _missing_instead(missing, "metrics"):
             failures = at_once([lambda: counted(incident, deadline)], stop)[0]()
+            if partly := [finding for finding in failures.findings if finding.startswith(PARTIAL)]:
+                hint = "the counts may be too low: ask again when all stores behind this address answer"
+                missing.append(Missing("metrics in part", "; ".join(partly[:5]), hint))
     changes = noted(incident.annotations)
     if failures is not None:  # where nothing answered, nothing more is asked
         with _missing_instead(missing, "server metrics"):

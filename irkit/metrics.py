@@ -76,7 +76,9 @@ def query_failures(
     many series that this would take gigabytes, Prometheus sums the increases of each step, in parts.
 
     Args:
-        source: The base URL of a Prometheus or of what speaks its API (Thanos, Mimir, VictoriaMetrics).
+        source: The base URL of a Prometheus or of what speaks its API: with a path where it has one, as Mimir's
+            `/prometheus` (and its `tenant`) and `/select/0/prometheus` of a VictoriaMetrics cluster. What such a server
+            leaves out of an answer, Thanos too, is a finding.
         host: The value of the domain label.
         start: Aware; or give `since`. Rounded down to the step.
         end: Aware; the clock's when left out. Rounded down to the step, so that the last bin is whole.
@@ -283,7 +285,6 @@ class _Client:
             datetime.fromtimestamp(first, UTC),
             datetime.fromtimestamp(last, UTC),
             str(step),
-            params={"deny_partial_response": "1"},  # VictoriaMetrics fails then instead of leaving out
         )
         return found
 
@@ -295,9 +296,7 @@ class _Client:
 
     def samples(self, query: str, at: datetime) -> list[Series]:
         """The raw samples of a range selector, each at the time it was taken."""
-        found: list[Series] = self.prometheus.custom_query(
-            query, params={"time": f"{at.timestamp():.3f}", "deny_partial_response": "1"}
-        )
+        found: list[Series] = self.prometheus.custom_query(query, params={"time": f"{at.timestamp():.3f}"})
         return found
 
     def values(self, label: str, **params: Any) -> tuple[str, ...]:

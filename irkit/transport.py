@@ -341,7 +341,9 @@ def _refused(status: int, headers: Mapping[str, str], body: bytes, shown: str) -
     except (ValueError, KeyError, TypeError, RecursionError):
         head = body[:120].decode(errors="replace").strip()
         said = f": {text(head, 120)}" if head and not head.startswith("<") else ""
-    if status in (401, 403):
+    if "org id" in said:  # Mimir, Cortex
+        hint = "name the tenant (tenant), which goes into the header X-Scope-OrgID"
+    elif status in (401, 403):
         hint = "name a token (token_env) or user name and password (username_env, password_env) that may read"
     elif 300 <= status < 400:
         said = f", it redirects to {text(headers.get('Location', 'nowhere'), 200)}"

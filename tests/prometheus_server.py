@@ -7,8 +7,10 @@ import shutil
 import subprocess
 import tempfile
 import threading
+import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -58,6 +60,24 @@ def prometheus(
             "--storage.tsdb.retention.time=100y", f"--web.listen-address=127.0.0.1:{port}",
         ]  # fmt: skip
         with listening(command, port, folder / "log", "/-/ready") as url:
+            yield url
+
+
+@contextlib.contextmanager
+def victoria_metrics(*texts: str, program: str = "victoria-metrics") -> Iterator[str]:
+    """Runs a VictoriaMetrics whose history is these OpenMetrics texts; gives its base URL."""
+    with tempfile.TemporaryDirectory(prefix="irkit-victoria-", ignore_cleanup_errors=True) as name:
+        port = free_port()
+        command = [
+            program, f"-httpListenAddr=127.0.0.1:{port}", f"-storageDataPath={name}/data", "-retentionPeriod=100y",
+            "-search.latencyOffset=0s", "-search.disableCache",
+        ]  # fmt: skip
+        with listening(command, port, Path(name, "log"), "/-/ready") as url:
+            for content in texts:
+                rows = (line.rpartition(" ") for line in content.splitlines() if line[:1] not in ("#", ""))
+                lines = "\n".join(f"{head} {round(float(at) * 1000)}" for head, _, at in rows)  # in milliseconds
+                urllib.request.urlopen(f"{url}/api/v1/import/prometheus", lines.encode(), timeout=60)
+            urllib.request.urlopen(f"{url}/internal/force_flush", timeout=60)
             yield url
 
 
@@ -161,6 +181,7 @@ def _adoption(release: str, _region: str, minutes: Any) -> Any:
     return new if release == "5.4.0" else 1 - new
 
 
+@lru_cache(maxsize=1)  # two servers are filled with it
 def scenarios() -> str:
     """A day of one incident a domain, as OpenMetrics; daily.example has the days before, too."""
     steps: dict[str, Ratio] = {
