@@ -22,7 +22,7 @@ from irkit.style import STYLE
 
 __all__ = [
     "SYMBOLS", "Markup", "aside", "badge", "banner", "bullets", "card", "cards", "cell", "code", "contents",
-    "copy_button", "definitions", "details", "figure", "fragment", "heading", "html", "label", "link", "markdown",
+    "copy_button", "definitions", "details", "fence", "figure", "fragment", "heading", "html", "label", "link", "markdown",
     "moment", "own_keys", "page", "paragraph", "percent", "plain", "plot_text", "section", "show", "status",
     "steps", "strong", "table", "text", "text_table",
 ]  # fmt: skip
@@ -292,6 +292,12 @@ def badge(verdict: str) -> Markup:
     kind = verdict if verdict in SYMBOLS else "inconclusive"
     word = html(verdict.upper().replace("-", " ") if verdict else "NO VERDICT")
     return Markup(f'<span class="badge {kind}"><span aria-hidden="true">{SYMBOLS[kind]}</span> {word}</span>')
+
+
+def fence(lines: Iterable[object]) -> str:
+    """Lines to copy as a fenced block of Markdown; none of them can end it."""
+    made = (text(line, 1000).replace("`", "\\u{60}") for line in lines)
+    return "\n".join(("```", *made, "```"))
 
 
 def banner(*parts: object) -> Markup:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
@@ -36,6 +35,8 @@ from irkit.render import (
 )
 from irkit.runbook import section as runbook_section
 from irkit.summary import (
+    careful,
+    command_of,
     duration,
     effect,
     explained,
@@ -124,7 +125,7 @@ def remedy(evidence: Evidence, verdict: Verdict, remediation: Remediation) -> Ma
         parts.insert(0, table(headers, rows, "Actions, in order"))
     if not parts:
         parts = [paragraph("Nothing is to be done." if verdict.verdict == "none" else "No action could be worked out.")]
-    ordered = [do_not, *parts] if _careful(verdict) else [*parts, do_not]
+    ordered = [do_not, *parts] if careful(verdict) else [*parts, do_not]
     return fragment(*ordered, _runbook(evidence, verdict))
 
 
@@ -138,11 +139,6 @@ def _runbook(evidence: Evidence, verdict: Verdict) -> Markup:
     if found is None:
         return Markup()
     return details(f"The runbook on {found.cause}: {found.title}", found.shown())
-
-
-def _careful(verdict: Verdict) -> bool:
-    """Whether what not to do matters more than what to do."""
-    return verdict.verdict in ("mitm", "inconclusive")
 
 
 def _do_not(verdict: Verdict, remediation: Remediation) -> Markup:
@@ -169,15 +165,10 @@ def _sentence(words: str) -> str:
     return words[:1].upper() + words[1:] + "."
 
 
-_COMMAND = re.compile(r"(.*?:\s+)?\$?\s*((?:openssl|dig|curl|kubectl|irkit|host) .*[^.])", re.DOTALL)
-
-
 def _step(step: str) -> Markup:
-    """A step; a command in it, alone or after a colon, is set apart to be copied."""
-    match = _COMMAND.fullmatch(step)
-    if match is None:
-        return html(step, 1000)
-    return fragment(html(match[1] or "", 1000), code(match[2]))
+    """A step; a command in it is set apart to be copied."""
+    words, command = command_of(step)
+    return fragment(html(words, 1000), code(command) if command else "")
 
 
 # --- the page
@@ -215,7 +206,7 @@ def answer(evidence: Evidence, verdict: Verdict, remediation: Remediation) -> Ma
         )
     elif verdict.verdict != "none":
         first = card("Do now", paragraph("No action could be worked out: see what is missing."))
-    both = [_do_not(verdict, remediation), first] if _careful(verdict) else [first, _do_not(verdict, remediation)]
+    both = [_do_not(verdict, remediation), first] if careful(verdict) else [first, _do_not(verdict, remediation)]
     return fragment(
         heading(fragment(badge(verdict.verdict), " ", verdict.cause), 1),
         paragraph(meaning(verdict.verdict, verdict.cause)),

@@ -37,10 +37,10 @@ class Explanation:
         cohorts: From role to value, the largest excess first.
         excess: Its failures beyond the baseline.
         share: Of everyone's excess, 0 to 1.
-        ratio: Of its validations that fail beyond the baseline.
+        ratio: Of its validations that fail.
         outside: The same ratio of all others.
-        explains: It holds 95 % of the excess, outside it the ratio is below a quarter of its own, and it is more than
-            noise: its score is that of an onset at the least.
+        explains: It holds 95 % of the excess, outside it the ratio beyond the baseline is below a quarter of its own,
+            and it is more than noise: its score is that of an onset at the least.
         score: How likely its failures make it, as a log-likelihood ratio corrected for overdispersion; less for each
             cohort and role that it needs.
         through: The roles of the better explanation that it owes its failures to: outside that one's cohorts it does
@@ -93,7 +93,7 @@ def in_words(ranked: Sequence[Explanation]) -> str:
         return "No label, nor two together, tells those that fail from the others."
     said = (
         f"{_begun(first.name)} has {percent(first.share)} of the failures beyond the baseline: "
-        f"{percent(first.ratio)} of validations there, {percent(first.outside)} elsewhere."
+        f"{percent(first.ratio)} of validations fail there, {percent(first.outside)} elsewhere."
     )
     for one in [one for one in others if one.through and len(one.roles) == 1 and one.lift >= 2][:2]:
         if one.roles[0] not in first.roles:
@@ -178,7 +178,8 @@ def _explanation(
     score = (failed * np.log(max(failed, 1e-9) / expected) - (failed - expected)) / spread
     score -= 2.0 * len(cohorts) + 3.0 * len(names)
     explains = share >= COVER and outside < OUTSIDE * inside and score >= THRESHOLD and not bool(mask.all())
-    return Explanation(names, cohorts, excess, min(share, 1.0), inside, outside, bool(explains), float(score))
+    ratio, others = failed / max(float(n[mask].sum()), 1.0), float(k[~mask].sum()) / max(float(n[~mask].sum()), 1.0)
+    return Explanation(names, cohorts, excess, min(share, 1.0), ratio, others, bool(explains), float(score))
 
 
 def _apart(one: Explanation, mask: np.ndarray, best: Explanation, within: np.ndarray, counts: Counts) -> Explanation:
@@ -188,7 +189,7 @@ def _apart(one: Explanation, mask: np.ndarray, best: Explanation, within: np.nda
     if one is best or not best.explains or n[alone].sum() < LEAST:
         return one
     ratio = float((k - e)[alone].sum()) / float(n[alone].sum())
-    return replace(one, through=best.roles) if ratio < OUTSIDE * one.ratio else one
+    return replace(one, through=best.roles) if ratio < OUTSIDE * one.excess / float(n[mask].sum()) else one
 
 
 def top(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,16 +11,17 @@ from typing import Any
 
 from irkit.evidence import Evidence
 from irkit.remedy import Action, Remediation
-from irkit.render import SYMBOLS, markdown, moment, percent, text
+from irkit.render import SYMBOLS, fence, markdown, moment, percent, text
 from irkit.runbook import section
 from irkit.verdict import VERDICTS, Cohort, Verdict
 
 __all__ = [
-    "SCHEMA", "duration", "effect", "explained", "interval", "meaning", "onset_inside", "percent", "restores",
-    "result_json", "since", "since_onset", "summary_markdown", "summary_text", "who",
+    "SCHEMA", "careful", "command_of", "duration", "effect", "explained", "interval", "meaning", "onset_inside",
+    "percent", "restores", "result_json", "since", "since_onset", "summary_markdown", "summary_text", "who",
 ]  # fmt: skip
 
 SCHEMA = "irkit.result/1"
+CHAT = 3500  # characters that a chat takes as one message: Slack 4,000 of text, Mattermost 4,000 in its oldest limit
 NAMED = 5  # releases of a cohort that are named
 
 _VERDICT_MEANS: Mapping[str, str] = MappingProxyType(
@@ -147,22 +149,25 @@ def effect(action: Action) -> str:
 
 
 def summary_text(evidence: Evidence, verdict: Verdict, remediation: Remediation) -> str:
-    """The answer for a terminal: verdict, what not to do in a MITM, the strongest findings, the first remedy."""
+    """The answer for a terminal: verdict, since when, who, what to do and what not; then what it rests on."""
     incident = evidence.incident
+    more = explained(evidence, verdict)
+    do_not = [f"DO NOT: {_plainly(line)}" for line in remediation.do_not]
+    now = list[str]()
+    if remediation.actions:
+        first = remediation.actions[0]
+        now.append(f"Do first: {text(first.title, 300)}{_restores(first)}")
+        now += [f"  - {text(step, 500)}" for step in first.steps]
+        now += [f"Then, or instead: {text(a.title, 300)} ({effect(a)})" for a in remediation.actions[1:4]]
     lines = [
         f"{SYMBOLS[verdict.verdict]} {verdict.verdict.upper()}{_cause(verdict)}, {_confidence(verdict)}",
         meaning(verdict.verdict, verdict.cause),
         f"{text(incident.host)}:{incident.port}, incident {text(incident.id)}, since {since(evidence, verdict)}",
         *(f"  {who(evidence, judged.cohort)}" for judged in verdict.cohorts[:3]),
+        *([f"  {more}"] if more else []),
+        *(do_not + now if careful(verdict) else now + do_not),
+        *(f"Seen: {text(finding.says, 500)}" for finding in verdict.findings[:3]),
     ]
-    if verdict.verdict in ("mitm", "inconclusive"):
-        lines += [f"DO NOT: {_plainly(line)}" for line in remediation.do_not]
-    lines += [f"Seen: {text(finding.says, 500)}" for finding in verdict.findings[:3]]
-    if remediation.actions:
-        first = remediation.actions[0]
-        lines.append(f"Do first: {text(first.title, 300)}{_restores(first)}")
-        lines += [f"  - {text(step, 500)}" for step in first.steps]
-        lines += [f"Then, or instead: {text(a.title, 300)} ({effect(a)})" for a in remediation.actions[1:4]]
     if verdict.missing:
         lines.append("Missing: " + "; ".join(f"{text(m.source)} ({text(m.reason, 150)})" for m in verdict.missing[:5]))
     lines += [f"Would decide it: {text(check, 500)}" for check in verdict.would_change_it[:2]]
@@ -170,24 +175,67 @@ def summary_text(evidence: Evidence, verdict: Verdict, remediation: Remediation)
 
 
 def summary_markdown(evidence: Evidence, verdict: Verdict, remediation: Remediation) -> str:
-    """The answer for a chat or a ticket, in CommonMark."""
+    """The answer for a chat or a ticket, in CommonMark: the first screen's facts, then what there is room for.
+
+    It has at most 3,500 characters, so that a chat takes it as one message; what is left out is in the report.
+    """
     incident = evidence.incident
-    lines = [
+    judged = [f"- **Who:** {_short(who(evidence, one.cohort), 350)}" for one in verdict.cohorts[:2]]
+    if len(verdict.cohorts) > 2:
+        judged.append(f"- **Who:** and {len(verdict.cohorts) - 2} more cohorts")
+    do_not = [f"- **Do not:** {_short(_plainly(line), 200)}" for line in remediation.do_not[:3]]
+    now, then = _now(remediation)
+    facts = [
         f"**{SYMBOLS[verdict.verdict]} {verdict.verdict.upper()}**{_cause(verdict)}, {_confidence(verdict)}: "
-        + markdown(meaning(verdict.verdict, verdict.cause), 600),
+        + _short(meaning(verdict.verdict, verdict.cause), 400),
         "",
-        f"- **Where:** {markdown(f'{incident.host}:{incident.port}')}, incident {markdown(incident.id)}",
-        f"- **Since:** {markdown(since(evidence, verdict))}",
-        *(f"- **Who:** {markdown(who(evidence, judged.cohort))}" for judged in verdict.cohorts[:3]),
+        f"- **Since:** {_short(since(evidence, verdict), 200)}",
+        *judged,
+        *(do_not + now if careful(verdict) else now + do_not),
     ]
-    if verdict.verdict in ("mitm", "inconclusive"):
-        lines += [f"- **Do not:** {markdown(_plainly(line), 500)}" for line in remediation.do_not]
-    lines += [f"- **Seen:** {markdown(finding.says, 500)}" for finding in verdict.findings[:3]]
-    if remediation.actions:
-        first = remediation.actions[0]
-        lines.append(f"- **Do first:** {markdown(first.title)}{_restores(first)}")
-    lines += [f"- **Missing:** {markdown(m.source)}: {markdown(m.reason, 150)}" for m in verdict.missing[:5]]
-    return "\n".join(lines) + "\n"
+    where = f"{_short(f'{incident.host}:{incident.port}', 120)}, incident {_short(incident.id, 120)}"
+    more = [f"- **Where:** {where}"]
+    more += [f"- **Told apart:** {_short(words, 400)}"] if (words := explained(evidence, verdict)) else []
+    more += then
+    more += [f"- **Seen:** {_short(finding.says, 400)}" for finding in verdict.findings[:3]]
+    more += [f"- **Missing:** {_short(f'{m.source}: {m.reason}', 250)}" for m in verdict.missing[:5]]
+    shown = "\n".join(facts)
+    for line in more:
+        if len(shown) + len(line) + 2 <= CHAT:
+            shown += "\n" + line
+    return shown + "\n"
+
+
+def _now(remediation: Remediation) -> tuple[list[str], list[str]]:
+    """The first action with its commands, and the others in a line each, as Markdown."""
+    if not remediation.actions:
+        return ["- **Do now:** no action was worked out"], []
+    first, *others = remediation.actions
+    now = [f"- **Do now:** {_short(first.title, 250)}{_restores(first)}"]
+    commands = [command for command in (command_of(step)[1] for step in first.steps) if 0 < len(text(command)) <= 200]
+    if commands:
+        now += ["", fence(commands[:3]), ""]
+    return now, [f"- **Then, or instead:** {_short(a.title, 250)} ({effect(a)})" for a in others[:2]]
+
+
+def _short(value: str, most: int) -> str:
+    """A value as Markdown of so many characters at the most; escapes can make nine of one."""
+    cut = (markdown(value, int(most * part)) for part in (1, 0.5, 0.2, 0.05, 0.02))
+    return next((made for made in cut if len(made) <= most + 30), "…")
+
+
+_COMMAND = re.compile(r"(.*?:\s+)?\$?\s*((?:openssl|dig|curl|kubectl|irkit|host) .*[^.])", re.DOTALL)
+
+
+def command_of(step: str) -> tuple[str, str]:
+    """A step as its words and the command in it, alone or after a colon; either may be empty."""
+    match = _COMMAND.fullmatch(step)
+    return (step, "") if match is None else (match[1] or "", match[2])
+
+
+def careful(verdict: Verdict) -> bool:
+    """Whether what not to do matters more than what to do."""
+    return verdict.verdict in ("mitm", "inconclusive")
 
 
 def _cause(verdict: Verdict) -> str:

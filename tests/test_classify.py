@@ -94,6 +94,14 @@ def test_a_client_chain_to_an_unknown_root_is_interception_untrusted_ca(world: W
     assert verdict.cohorts[0].cohort.networks == ("AS64500",)
 
 
+def test_what_two_clients_say_alike_weighs_where_it_is_said_first(world: World) -> None:
+    once = interception(world)
+    twice = replace(once, observed=(*once.observed, replace(once.observed[0], source="phone-2.pem")))
+    for evidence in (once, twice):
+        strongest = classify(evidence).findings[0]
+        assert (strongest.id, strongest.weight) == ("client-chain-untrusted-root", 7.0)
+
+
 def test_a_publicly_trusted_key_seen_by_clients_only_is_interception_public_ca_never_a_rotation(world: World) -> None:
     stolen = world.root.issue(cn="Another CA", ca=True, days=900, not_before=START).issue(HOST, not_before=START)
     verdict = classify(interception(world, stolen.chain))

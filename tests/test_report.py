@@ -10,8 +10,11 @@ from html.parser import HTMLParser
 from typing import Any
 
 import examples
+import mistune
 import pytest
 from examples import HOSTILE, NOW, ONSET, Example
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from irkit import plots, report
 from irkit.chain import Chain
@@ -178,7 +181,7 @@ def test_hostile_content_is_shown_as_text_everywhere() -> None:
     assert len(shown) < 2_000_000
     for words in (report.summary_text(*example), json.dumps(result(example))):
         assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f\u202e\u200b]", words)
-    chat = report.summary_markdown(*example)
+    chat = report.summary_markdown(*example).replace("```", "")
     assert "<" not in chat
     assert not re.search(r"(?<!\\)[\[\]`$]|[@$]", chat)
 
@@ -334,22 +337,54 @@ def test_the_summary_for_the_terminal(mitm: Example, rotation: Example) -> None:
     shown = report.summary_text(*mitm).splitlines()
     assert shown[0] == "✖ MITM / interception-untrusted-ca, 97 % confident"
     do_not = next(i for i, line in enumerate(shown) if line.startswith("DO NOT: Disable or loosen"))
+    first = next(i for i, line in enumerate(shown) if line.startswith("Do first: Keep pinning on"))
     seen = [i for i, line in enumerate(shown) if line.startswith("Seen: ")]
     assert len(seen) == 3
-    assert do_not < seen[0]
-    assert any(line.startswith("Do first: Keep pinning on") for line in shown)
+    assert do_not < first < seen[0]
+    assert any(line.startswith("  Region ap-south has 99.9 % of the failures beyond the baseline") for line in shown)
     other = report.summary_text(*rotation)
-    assert "DO NOT" not in other
+    assert other.index("Do first") < other.index("DO NOT: Disable pinning")
     assert "(restores 98 % of the failing validations)" in other
     assert "nothing was judged" in report.summary_text(*examples.bare())
 
 
-def test_the_summary_for_a_chat(mitm: Example) -> None:
+def test_the_summary_for_a_chat_has_the_facts_first_and_commands_to_copy(mitm: Example, rotation: Example) -> None:
     shown = report.summary_markdown(*mitm)
     assert shown.startswith("**✖ MITM** / interception-untrusted-ca, 97 % confident: Somebody on the path")
     assert "- **Since:** 2026-11-23 08:42 UTC" in shown
     assert shown.count("- **Seen:**") == 3
-    assert shown.index("**Do not:**") < shown.index("**Do first:**")
+    leads = re.findall(r"^- \*\*([^*]*):\*\*", shown, re.MULTILINE)
+    assert list(dict.fromkeys(leads))[:4] == ["Since", "Who", "Do not", "Do now"]
+    (fence,) = re.findall(r"^```\n(.*?)\n```$", shown, re.DOTALL | re.MULTILINE)
+    assert fence.startswith("openssl s_client -connect api.example.com:443 -servername api.example.com -showcerts\n")
+    other = re.findall(r"^- \*\*([^*]*):\*\*", report.summary_markdown(*rotation), re.MULTILINE)
+    assert other.index("Do now") < other.index("Do not")
+    assert "no action was worked out" in report.summary_markdown(*examples.bare())
+
+
+hostile_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=60) | st.sampled_from(
+    ["```", "``` \n```\nrun", "$x$", "@all", "[a](javascript:b)", "~~~\n# VERDICT: none", HOSTILE, "`" * 400, "$" * 900]
+)
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(hostile_text, hostile_text)
+def test_no_name_breaks_out_of_the_summary_for_a_chat(mitm: Example, name: str, more: str) -> None:
+    cohort = replace(mitm.verdict.cohorts[0].cohort, releases=(name + more,), regions=(more,))
+    judged = (replace(mitm.verdict.cohorts[0], cohort=cohort),) * 3
+    findings = tuple(replace(finding, says=name + more) for finding in mitm.verdict.findings)
+    verdict = replace(mitm.verdict, cohorts=judged, findings=findings)
+    steps = (f"irkit capture {name}", f"Look: dig {more}x", name)
+    remediation = Remediation((Action("a", name, steps), Action("b", more)), (name, more, name + more))
+    evidence = replace(mitm.evidence, failures=None, incident=replace(mitm.evidence.incident, id=name))
+    shown = report.summary_markdown(evidence, verdict, remediation)
+    assert len(shown) <= 3500
+    tags = re.findall(r"<(\w+)", mistune.create_markdown(escape=False, plugins=["url", "table", "task_lists"])(shown))
+    assert set(tags) <= {"p", "ul", "li", "strong", "pre", "code"}
+    assert tags.count("pre") == shown.count("\n```\n") // 2 <= 1
+    outside = re.sub(r"^```\n.*?\n```$", "", shown, flags=re.DOTALL | re.MULTILINE)
+    assert not re.search(r"[@$]|[\x00-\x09\x0b-\x1f\x7f\u202e\u200b]", outside)
+    assert outside.index("**Do not:**") < outside.index("**Do now:**")
 
 
 def test_several_cohorts_are_each_named_with_their_verdict(mitm: Example) -> None:
