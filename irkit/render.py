@@ -22,8 +22,8 @@ from irkit.style import STYLE
 
 __all__ = [
     "SYMBOLS", "Markup", "aside", "badge", "banner", "bullets", "card", "cards", "cell", "code", "contents",
-    "copy_button", "definitions", "details", "fence", "figure", "fragment", "heading", "html", "label", "link", "markdown",
-    "moment", "own_keys", "page", "paragraph", "percent", "plain", "plot_text", "section", "show", "status",
+    "copy_button", "definitions", "details", "fence", "figure", "fragment", "heading", "html", "label", "link",
+    "markdown", "moment", "own_keys", "page", "paragraph", "percent", "plain", "plot_text", "section", "show", "status",
     "steps", "strong", "table", "text", "text_table",
 ]  # fmt: skip
 
