@@ -26,7 +26,7 @@ import irkit
 from irkit.alert import Alert, incident_from_alerts, load_alerts, parse_alerts
 from irkit.cli import main
 from irkit.errors import InputError, MetricsError
-from irkit.incident import Incident, MetricsSource, ObservedSource, ReleaseSource, Vantage, parse_incident
+from irkit.incident import Annotation, Incident, MetricsSource, ObservedSource, ReleaseSource, Vantage, parse_incident
 from irkit.incidentfile import incident_toml, with_absolute_paths
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -236,7 +236,13 @@ _secret_free = {"token_env": st.just("TOKEN"), "tenant": _text, "ca_file": st.ju
         observed=st.lists(st.builds(ObservedSource, file=st.just("x.pem"), release=_text, network=_text)).map(tuple),
         releases=st.lists(st.builds(
             ReleaseSource, pins=st.just("p"), version=_text, share=st.none() | st.floats(0, 1))).map(tuple),
+        annotations=st.lists(
+            st.builds(Annotation, what=st.text(min_size=1, max_size=12), at=_times)
+            | st.builds(Annotation, metric=st.just("app_release_info"), matchers=st.dictionaries(_text, _text, max_size=2)),
+            max_size=2,
+        ).map(tuple),
         inventory=_text, reports=st.lists(_text, max_size=2).map(tuple), roots=st.just(("mozilla", "corp root.pem")),
+        runbooks=_text,
     )
 )  # fmt: skip
 def test_what_is_written_is_read_back(incident: Incident) -> None:
