@@ -22,7 +22,7 @@ from irkit.chain import CaptureFailure
 from irkit.errors import IrkitError
 from irkit.evidence import Evidence
 from irkit.files import workbench_file, workbench_folder
-from irkit.gather import access, begin, gather_pins, look
+from irkit.gather import access, begin, counted, gather_pins, look
 from irkit.history import read_history
 from irkit.incident import Incident, Vantage
 from irkit.render import Markup, details, fragment, moment, paragraph, strong, table, text
@@ -180,24 +180,15 @@ def _metrics(evidence: Evidence, deadline: float) -> Iterable[Check]:
         yield Check("metrics", "weaker", "none named: who fails and since when will not be known", hint, (SCOPE,))
         return
     try:
-        from irkit.metrics import Labels, clock_skew, load_failures, query_failures
+        from irkit.metrics import clock_skew
     except IrkitError as error:
         yield Check("metrics", "broken", error.message, error.hint, (SCOPE,))
         return
-    labels, what = Labels(**source.labels), f"metrics {text(source.url or source.file, 120)}"
+    what = f"metrics {text(source.url or source.file, 120)}"
+    # A quarter of an hour of Prometheus tells as much of the names and labels as the whole window.
+    start = incident.start if source.file else max(incident.start, incident.end - timedelta(minutes=15))
     try:
-        if source.file:
-            failures = load_failures(
-                incident.path(source.file), incident.host, start=incident.start, end=incident.end,
-                metric=source.metric, labels=labels, matchers=source.matchers, success=source.success,
-            )  # fmt: skip
-        else:
-            # A quarter of an hour tells as much of the names and labels as the whole window.
-            failures = query_failures(
-                source.url, incident.host, start=max(incident.start, incident.end - timedelta(minutes=15)),
-                end=incident.end, metric=source.metric, labels=labels, matchers=source.matchers,
-                success=source.success, deadline=deadline, **access(incident),
-            )  # fmt: skip
+        failures = counted(replace(incident, start=start), deadline)
     except IrkitError as error:
         yield Check(what, "weaker", error.message, error.hint, (SCOPE, CLASSIFY))
     else:

@@ -238,7 +238,7 @@ _secret_free = {"token_env": st.just("TOKEN"), "tenant": _text, "ca_file": st.ju
             ReleaseSource, pins=st.just("p"), version=_text, share=st.none() | st.floats(0, 1))).map(tuple),
         annotations=st.lists(
             st.builds(Annotation, what=st.text(min_size=1, max_size=12), at=_times)
-            | st.builds(Annotation, metric=st.just("app_release_info"), matchers=st.dictionaries(_text, _text, max_size=2)),
+            | st.builds(Annotation, metric=st.just("app_info"), matchers=st.dictionaries(_text, _text, max_size=2)),
             max_size=2,
         ).map(tuple),
         inventory=_text, reports=st.lists(_text, max_size=2).map(tuple), roots=st.just(("mozilla", "corp root.pem")),
