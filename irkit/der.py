@@ -7,28 +7,13 @@ import warnings
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
 from irkit.certificate import Certificate
+from irkit.fields import der_element
 
 __all__ = ["looks_like_certificate", "pkcs7_certificates", "sequences"]
 
 _SIGNED_DATA = bytes.fromhex("06092a864886f70d010702")  # 1.2.840.113549.1.7.2 (RFC 5652, section 5.1)
 
 _SET = "PKCS #7 keeps a set: its order is not the order presented"
-
-
-def _element(data: bytes, pos: int) -> tuple[int, int, int]:
-    """The element at `pos`: tag, where its content begins, where it ends."""
-    if pos + 2 > len(data):
-        raise ValueError("it is truncated")
-    tag, length, start = data[pos], data[pos + 1], pos + 2
-    if length == 0x80:
-        raise ValueError("its length is indefinite")
-    if length & 0x80:
-        count = length & 0x7F
-        length = int.from_bytes(data[start : start + count], "big")
-        start += count
-    if start + length > len(data):
-        raise ValueError("it is truncated")
-    return tag, start, start + length
 
 
 def sequences(data: bytes) -> tuple[list[bytes], bytes]:
@@ -41,7 +26,7 @@ def sequences(data: bytes) -> tuple[list[bytes], bytes]:
     pos = 0
     while data[pos : pos + 1] == b"\x30":
         try:
-            _, _, end = _element(data, pos)
+            _, _, end = der_element(data, pos, len(data))
         except ValueError:
             if not found:
                 raise
@@ -60,10 +45,10 @@ def looks_like_certificate(raw: bytes) -> bool:
         return True
     tags: list[int] = []
     try:
-        _, start, _ = _element(raw, 0)
-        tag, pos, end = _element(raw, start)
+        _, start, _ = der_element(raw, 0, len(raw))
+        tag, pos, end = der_element(raw, start, len(raw))
         while tag == 0x30 and pos < end and len(tags) < 5:
-            found, _, pos = _element(raw, pos)
+            found, _, pos = der_element(raw, pos, len(raw))
             tags.append(found)
     except ValueError:
         pass
@@ -79,12 +64,12 @@ def pkcs7_certificates(data: bytes) -> tuple[list[bytes], str] | None:
     if _SIGNED_DATA not in data[:24]:
         return None
     try:
-        _, start, _ = _element(data, 0)
-        _, _, after_type = _element(data, start)
-        _, start, _ = _element(data, after_type)  # [0] EXPLICIT
-        _, pos, end = _element(data, start)  # SignedData
+        _, start, _ = der_element(data, 0, len(data))
+        _, _, after_type = der_element(data, start, len(data))
+        _, start, _ = der_element(data, after_type, len(data))  # [0] EXPLICIT
+        _, pos, end = der_element(data, start, len(data))  # SignedData
         while pos < end:
-            tag, start, after = _element(data, pos)
+            tag, start, after = der_element(data, pos, len(data))
             if tag == 0xA0:  # certificates [0] IMPLICIT CertificateSet
                 return sequences(data[start:after])[0], _SET
             pos = after
