@@ -133,7 +133,7 @@ def _options(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _print(chains: list[Any], arguments: argparse.Namespace, appraised: Any) -> None:
-    from irkit.chainfile import chain_to_value
+    from irkit.chainjson import chain_to_value
 
     if appraised is None:
         for chain in dict.fromkeys(chains):

@@ -13,7 +13,8 @@ from irkit import render
 from irkit.certificate import Certificate, Pin
 from irkit.changes import ServerChange
 from irkit.counters import parse, read_matrix
-from irkit.errors import InputError, MissingExtraError
+from irkit.errors import MissingExtraError
+from irkit.files import read_file
 from irkit.history import History, Sighting, read_history, timeline
 from irkit.render import moment, plot_text, text
 from irkit.servermetrics import ServerChanges, changes_of, in_order, load_changes, of_host
@@ -171,10 +172,7 @@ def _dated(metrics: str | os.PathLike[str] | bytes, host: str) -> ServerChanges:
     what, data = "the metrics", metrics
     if not isinstance(data, bytes):
         what = text(metrics, 200)
-        try:
-            data = Path(os.fsdecode(data)).read_bytes()
-        except OSError as error:
-            raise InputError(f"can't read {what}: {error.strerror or error}", "name a file of metrics") from None
+        data = read_file(os.fsdecode(data), "name a file of metrics", limit=1 << 30)
     if data.lstrip()[:1] == b"[":
         return load_changes(data, host, what)
     if data[:4] == b"PAR1":

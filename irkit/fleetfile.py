@@ -27,7 +27,7 @@ from typing import IO, Any, NamedTuple
 from irkit import render
 from irkit.certificate import Certificate
 from irkit.chain import Attempt, CaptureFailure, Chain
-from irkit.chainfile import chain_from_value, chain_to_value
+from irkit.chainjson import chain_from_value, chain_to_value
 from irkit.errors import InputError, MissingExtraError, RunError
 from irkit.fleet import Captured, capture_many
 from irkit.target import Target

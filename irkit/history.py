@@ -23,7 +23,7 @@ from typing import Any, Literal, NamedTuple
 from irkit import render
 from irkit.certificate import Certificate, Pin
 from irkit.chain import Chain
-from irkit.chainfile import chain_from_value, chain_to_value
+from irkit.chainjson import chain_from_value, chain_to_value
 from irkit.errors import InputError, RunError
 from irkit.files import write_whole
 

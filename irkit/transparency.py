@@ -19,6 +19,7 @@ from typing import Any, Literal, NamedTuple
 from irkit import render
 from irkit.chain import Chain
 from irkit.errors import InputError
+from irkit.files import read_file
 from irkit.messages import MalformedError, Reader
 from irkit.signature import signs
 from irkit.trust import issuers
@@ -126,9 +127,9 @@ def load_logs(path: str | Path | None = None) -> LogList:
         InputError: It can't be read, or is no such list.
     """
     shown = render.text(path or _SNAPSHOT, 200)
+    data = read_file(path or _SNAPSHOT, "give a log_list.json", limit=_LIMIT, what="log list")
     try:
-        with Path(path or _SNAPSHOT).open("rb") as file:
-            document = json.loads(file.read(_LIMIT))
+        document = json.loads(data)
         logs = dict(
             _log(entry, str(one.get("name", "")))
             for one in document["operators"]
@@ -137,7 +138,7 @@ def load_logs(path: str | Path | None = None) -> LogList:
         at = _moment(document.get("log_list_timestamp"))
         of = f"of {at:%Y-%m-%d}" if at else "of no date"
         return LogList(f"the log list {shown if path else 'that ships with irkit'}, {of}", logs, at)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{shown} is no log list: {render.text(error, 100)}", "give a log_list.json") from None
 
 

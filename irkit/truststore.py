@@ -13,6 +13,7 @@ from pathlib import Path
 from irkit import render
 from irkit.certificate import Certificate, pem_blocks
 from irkit.errors import InputError
+from irkit.files import read_file
 
 __all__ = ["TrustStore", "joined", "load_roots", "load_trust", "mozilla"]
 
@@ -83,23 +84,15 @@ def load_trust(path: str | Path, name: str = "", *, password: str | None = None)
         InputError: It can't be read, holds no certificate, or has another password.
     """
     source = Path(path)
-    try:
-        files = sorted(f for f in source.iterdir() if _CERTIFICATE.search(f.name)) if source.is_dir() else [source]
-        ders = [der for file in files for der in _certificates(file, password)]
-    except OSError as error:
-        raise InputError(
-            f"can't read {render.text(path)}: {error.strerror}", "name a file or folder of roots"
-        ) from None
+    files = sorted(f for f in source.iterdir() if _CERTIFICATE.search(f.name)) if source.is_dir() else [source]
+    ders = [der for file in files for der in _certificates(file, password)]
     if not ders:
         raise InputError(f"no certificate in {render.text(path)}", "give PEM or DER certificates, or a Java keystore")
     return TrustStore(name or str(path), tuple(Certificate.from_der(der) for der in dict.fromkeys(ders)))
 
 
 def _certificates(file: Path, password: str | None) -> list[bytes]:
-    with file.open("rb") as stream:
-        data = stream.read(SIZE + 1)
-    if len(data) > SIZE:
-        raise InputError(f"{render.text(file)} is too large for a trust store", "split it")
+    data = read_file(file, "name a file or folder of roots", limit=SIZE, what="trust store")
     if data.startswith(b"\xfe\xed\xfe\xed"):
         return list(_jks(data, file, password))
     if ders := pem_blocks(data.decode("latin-1")):

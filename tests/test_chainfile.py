@@ -27,14 +27,8 @@ from zoo import CA, EC, RSA, ders
 from irkit.capture import capture
 from irkit.certificate import Certificate
 from irkit.chain import Attempt, Chain, Obtained
-from irkit.chainfile import (
-    chain_from_json,
-    chain_from_value,
-    chain_to_json,
-    chain_to_value,
-    load_chain,
-    load_chain_bytes,
-)
+from irkit.chainfile import load_chain, load_chain_bytes
+from irkit.chainjson import chain_from_json, chain_from_value, chain_to_json, chain_to_value
 from irkit.errors import InputError
 
 LEAF, ISSUER = ders(EC.chain)

@@ -25,7 +25,8 @@ ORDER = [
     "errors", "style", "render", "files", "tomlfile", "iana", "fields", "certificate", "der", "marks", "chain",
     "missing", "changes", "spki", "runbook",
     # chains from endpoints and files
-    "messages", "flight", "possession", "link", "pcap", "recordings", "chainfile", "hello", "handshake", "starttls",
+    "messages", "flight", "possession", "link", "pcap", "recordings",
+    "chainjson", "chainfile", "hello", "handshake", "starttls",
     "proxy", "visit", "capture", "target", "loop", "fleet", "fleetfile",
     # paths, and pins
     "truststore", "signature", "objections", "trust", "aia",

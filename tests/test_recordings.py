@@ -21,7 +21,8 @@ from test_starttls import TALKS, then_tls
 from zoo import CA, EC, RSA, context, ders
 
 from irkit.capture import capture
-from irkit.chainfile import chain_to_value, load_chain, load_chain_bytes, load_chains
+from irkit.chainfile import load_chain, load_chain_bytes, load_chains
+from irkit.chainjson import chain_to_value
 from irkit.errors import InputError
 from irkit.pcap import conversations, server_secrets
 
