@@ -7,6 +7,7 @@ DIR/irkit.prom          what the last complete run found, for node_exporter
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,17 +21,16 @@ from irkit.errors import InputError, IrkitError, RunError
 from irkit.files import read_file, workbench_file, write_atomically
 from irkit.gather import gather
 from irkit.health import Check, HostHealth, document, examine, textfile, worst
+from irkit.healthindex import MARKS, hosts_table, index_page, state_of
 from irkit.incident import Incident, load_incident
 from irkit.notebook import execute_notebook
-from irkit.render import Markup, text
-from irkit.summary import percent
+from irkit.render import Markup, moment, text
+from irkit.runbook import RunbookSection, load_runbooks
 from irkit.tomlfile import TEXT, Table, parse_toml
 
 __all__ = ["HealthOutcome", "HealthRun", "finish_health", "health", "load_hosts", "look", "open_health", "overview"]
 
 SCHEMA = "irkit.health/1"
-_MARKS = {"error": "✖ error", "warning": "! warning", "unknown": "? not known", "info": "info", "": "✓ well"}
-_SHOWN = 60  # runs on the index
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,7 @@ class HealthRun:
         folder: Where it leaves its files; None when it leaves none.
         started: Aware UTC.
         watched: Whether `health` watches it, and so says when it is whole.
+        runbooks: The sections of the teams' own runbooks, of all incidents.
     """
 
     incidents: tuple[Incident, ...]
@@ -50,6 +51,7 @@ class HealthRun:
     folder: Path | None
     started: datetime
     watched: bool = False
+    runbooks: tuple[RunbookSection, ...] = ()
 
     def say(self, line: str) -> None:
         """Tells whoever waits what is being done."""
@@ -112,12 +114,23 @@ def open_health(hosts: str | Path, *, out: str | Path = "", folder: str | Path =
     started = datetime.now(UTC).replace(microsecond=0)
     incidents, broken = load_hosts(hosts, now=started)
     if folder:
-        return HealthRun(incidents, broken, Path(folder), started, watched=True)
-    run = HealthRun(incidents, broken, _make(Path(out), started) if out else None, started)
+        return HealthRun(incidents, broken, Path(folder), started, watched=True, runbooks=_own(incidents))
+    made = _make(Path(out), started) if out else None
+    run = HealthRun(incidents, broken, made, started, runbooks=_own(incidents))
     content = _write(run, (), "incomplete", None)
     if run.folder is not None:
-        _report(run.folder, content, "it has not ended, or was killed")
+        _report(run, content, "it has not ended, or was killed")
+        write_atomically(run.folder.parent.parent / "index.html", index_page(run.folder.parent.parent))
     return run
+
+
+def _own(incidents: Sequence[Incident]) -> tuple[RunbookSection, ...]:
+    """The teams' own runbooks; what is wrong with them is found again, and said, when each host is looked at."""
+    found = dict[str, RunbookSection]()
+    for folder in dict.fromkeys(item.path(item.runbooks) for item in incidents if item.runbooks):
+        with contextlib.suppress(InputError):
+            found = {one.cause: one for one in load_runbooks(folder)[0]} | found
+    return tuple(found.values())
 
 
 def _make(out: Path, started: datetime) -> Path:
@@ -145,41 +158,20 @@ def look(run: HealthRun) -> tuple[HostHealth, ...]:
             said = f"an error of irkit itself: {type(error).__name__}: {text(error, 200)}"
             result = HostHealth(incident.host, checks=(Check("not-known", "unknown", said),))
         results.append(result)
-        run.say(f"{incident.host}: {_MARKS[worst([result])]}")
+        run.say(f"{incident.host}: {MARKS[worst([result])]}")
         if run.folder is not None:
             write_atomically(run.folder / "hosts" / f"{number:04d}.json", json.dumps(document(result), indent=1) + "\n")
     return tuple(results)
 
 
-def overview(results: Sequence[HostHealth]) -> Markup:
-    """All hosts in a table, and what is to be done about each."""
-    return _overview([document(result) for result in results])
+def overview(results: Sequence[HostHealth], own: tuple[RunbookSection, ...] = ()) -> Markup:
+    """All hosts in a table, what is to be done about each, and what the runbooks say of it.
 
-
-def _overview(hosts: Sequence[dict[str, Any]]) -> Markup:
-    rows = [
-        (
-            host["host"], _MARKS[_worst(host)], host["verdict"] or "not judged", _days(host["certificate_days"]),
-            _days(min((item["days"] for item in host["pin_days"]), default=None)), percent(host["failure_ratio"]),
-        )
-        for host in hosts
-    ]  # fmt: skip
-    headers = ("host", "state", "verdict", "days of certificate left", "days of pin set left", "failures")
-    parts = [render.table(headers, rows, "Hosts", limit=500)]
-    for host in hosts:
-        if host["checks"]:
-            found = [(_MARKS[c["severity"]], render.html(c["says"], 600), c["id"]) for c in host["checks"]]
-            parts.append(render.table(("state", "what was found", "check"), found, host["host"]))
-    return render.fragment(*parts)
-
-
-def _worst(host: dict[str, Any]) -> str:
-    found = {check["severity"] for check in host["checks"]}
-    return next((name for name in _MARKS if name in found), "")
-
-
-def _days(days: float | None) -> str:
-    return "none" if days is None else f"{days:.0f}"
+    Args:
+        results: Of all hosts.
+        own: A team's own sections, such as the run's.
+    """
+    return hosts_table([document(result) for result in results], own)
 
 
 def finish_health(run: HealthRun, results: Sequence[HostHealth]) -> Path | None:
@@ -187,7 +179,7 @@ def finish_health(run: HealthRun, results: Sequence[HostHealth]) -> Path | None:
     if run.folder is None:
         return None
     content = _write(run, results, "incomplete", datetime.now(UTC).replace(microsecond=0))
-    shown = _report(run.folder, content, "")
+    shown = _report(run, content, "")
     if not run.watched:
         _complete(run.folder, content)
     return shown
@@ -197,9 +189,9 @@ def _complete(folder: Path, content: dict[str, Any]) -> None:
     """Says that a run is whole, last of all in the index."""
     out = folder.parent.parent
     content["status"] = "complete"
-    write_atomically(out / "irkit.prom", textfile(_results(content), finished=datetime.now(UTC)))
     write_atomically(folder / "result.json", json.dumps(content, indent=1) + "\n")
-    write_atomically(out / "index.html", _index(out))
+    write_atomically(out / "irkit.prom", textfile(_results(content), finished=datetime.now(UTC)))
+    write_atomically(out / "index.html", index_page(out))
 
 
 def _write(run: HealthRun, results: Sequence[HostHealth], status: str, finished: datetime | None) -> dict[str, Any]:
@@ -212,15 +204,17 @@ def _write(run: HealthRun, results: Sequence[HostHealth], status: str, finished:
     return content
 
 
-def _report(folder: Path, content: dict[str, Any], error: str) -> Path:
+def _report(run: HealthRun, content: dict[str, Any], error: str) -> Path:
+    assert run.folder is not None
     head = [render.heading("Pin health", 1)]
     if error:
         head.append(render.banner(f"THIS RUN DID NOT COMPLETE: {text(error, 600)}. What follows is what it had."))
-    well = sum(not host["checks"] for host in content["hosts"])
-    head.append(render.paragraph(f"{well} of {len(content['hosts'])} hosts are well. Begun {content['started']}."))
-    page = render.page("Pin health", render.fragment(*head, _overview(content["hosts"])))
-    write_atomically(folder / "report.html", page)
-    return folder / "report.html"
+    well = sum(not state_of(host) for host in content["hosts"])
+    began = moment(run.started)
+    head.append(render.paragraph(f"{well} of {len(content['hosts'])} hosts are well. Begun {began}."))
+    page = render.page("Pin health", render.fragment(*head, hosts_table(content["hosts"], run.runbooks)))
+    write_atomically(run.folder / "report.html", page)
+    return run.folder / "report.html"
 
 
 def health(hosts: str | Path, *, out: str | Path = "health", deadline: float = 300.0) -> HealthOutcome:
@@ -253,9 +247,9 @@ def health(hosts: str | Path, *, out: str | Path = "health", deadline: float = 3
         done = sorted((run.folder / "hosts").glob("[0-9]*.json"))
         content["hosts"] = [*map(document, run.broken), *(json.loads(file.read_text()) for file in done)]
         content["error"] = error.message
-        _report(run.folder, content, str(error))
+        _report(run, content, str(error))
         write_atomically(run.folder / "result.json", json.dumps(content, indent=1) + "\n")
-        write_atomically(out / "index.html", _index(out))
+        write_atomically(out / "index.html", index_page(out))
     return HealthOutcome(run.folder, content, failed)
 
 
@@ -268,33 +262,3 @@ def _results(content: dict[str, Any]) -> list[HostHealth]:
         )
         for host in content["hosts"]
     ]
-
-
-def _index(out: Path) -> str:
-    """All runs, the newest first: whole or not, how many hosts are well, and each host's days left, run by run."""
-    rows: list[tuple[object, ...]] = []
-    trend: dict[str, list[str]] = {}
-    folders = sorted((out / "runs").iterdir(), reverse=True)[:_SHOWN]
-    for place, folder in enumerate(folders):
-        try:
-            content = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-            hosts = content["hosts"]
-            well = f"{sum(not host['checks'] for host in hosts)} of {len(hosts)}"
-            state = "complete" if content["status"] == "complete" else "✖ DID NOT COMPLETE"
-            for host in hosts if place < 7 else ():
-                trend.setdefault(host["host"], ["no result"] * min(7, len(folders)))[place] = (
-                    f"{_MARKS[_worst(host)]}, certificate {_days(host['certificate_days'])} d, "
-                    f"failures {percent(host['failure_ratio'])}"
-                )
-        except (OSError, ValueError, KeyError, TypeError):
-            state, well = "✖ unreadable", "unknown"
-        rows.append((render.link(f"runs/{folder.name}/report.html", folder.name), state, well))
-    names = [folder.name for folder in folders[:7]]
-    by_host = [(name, *cells) for name, cells in sorted(trend.items())]
-    runs = ("run", "status", "hosts that are well")
-    body = render.fragment(
-        render.heading("Pin health", 1),
-        render.section("trend", "Trend", render.table(("host", *names), by_host, "State by run, the newest first")),
-        render.section("runs", "Runs", render.table(runs, rows, "Runs, the newest first")),
-    )
-    return render.page("Pin health: all runs", body)

@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from irkit.failures import Failures
 
 __all__ = [
-    "FAINT", "INK", "INTERVAL", "MUTED", "Picture", "chain_comparison", "dates", "drawing", "failure_ratio",
+    "FAINT", "INK", "INTERVAL", "MUTED", "STYLES", "Picture", "chain_comparison", "dates", "drawing", "failure_ratio",
     "key_timeline", "naive", "span", "time_axis", "to_png",
 ]  # fmt: skip
 
 INK, MUTED, FAINT, INTERVAL = "#1b1e22", "#4b525b", "#d5dae0", "#f5c9a8"  # the last two carry no text of their own
 # Apart in hue for those who see it, in dash and marker for everyone; each has 7:1 on white.
-_STYLES: tuple[tuple[str, Any, str], ...] = (
+STYLES: tuple[tuple[str, Any, str], ...] = (
     ("#96101b", "-", "o"), ("#0d4f8b", (0, (6, 2)), "s"), ("#17592f", (0, (6, 2, 1, 2)), "^"),
     ("#6e3b00", (0, (3, 2)), "D"), ("#4b525b", (0, (1, 2)), "v"),
 )  # fmt: skip
@@ -140,7 +140,7 @@ def _draw_lines(axes: Axes, shown: Trend) -> None:
     import numpy as np
 
     highest = 0.0
-    for line, (colour, dash, marker) in zip(shown.lines, _STYLES, strict=False):
+    for line, (colour, dash, marker) in zip(shown.lines, STYLES, strict=False):
         axes.plot(
             shown.starts, 100 * line.ratio, color=colour, linestyle=dash, marker=marker, markersize=4.5,
             markevery=max(1, len(shown.starts) // 12), linewidth=1.8,
@@ -157,7 +157,7 @@ def _name_lines(axes: Axes, lines: Sequence[Line], height: float) -> None:
     import numpy as np
 
     ends = []
-    for line, (colour, *_) in zip(lines, _STYLES, strict=False):
+    for line, (colour, *_) in zip(lines, STYLES, strict=False):
         if line.seen:
             last = line.ratio[np.flatnonzero(~np.isnan(line.ratio))[-1]]
             ends.append((100 * float(last), line.name, colour))

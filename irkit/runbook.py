@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
@@ -28,10 +29,12 @@ PARTS = ("Meaning", "Impact", "Diagnosis", "Mitigation", "Prevention")  # what a
 SIZE = 2**20  # bytes of a file; more is no runbook
 SHOWN = 6000  # characters of a section in a report
 
+Kind = Literal["text", "item", "step", "code"]
+
 _HEADING = re.compile(r"(#{1,6}) +(.*?) *#* *")
 _IDS = re.compile(r"(`[^`]+`(?:, *`[^`]+`)*):? *(.*)")
 _LEAD = re.compile(r"\*\*([^*]+?)\.?\*\* *(.*)")
-_ITEM = re.compile(r"(?:[-*]|\d+[.)]) +(.*)")
+_ITEM = re.compile(r"([-*]|\d+[.)]) +(.*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +42,11 @@ class Part:
     """One part of a section, such as its Mitigation; what stands before the first has no name.
 
     Attributes:
-        blocks: In order: a paragraph or an item of a list on one line, or lines of code.
+        blocks: In order: a paragraph or an item of a list (a step where it is numbered) on one line, or lines of code.
     """
 
     lead: str
-    blocks: tuple[tuple[Literal["text", "item", "code"], str], ...]
+    blocks: tuple[tuple[Kind, str], ...]
 
     @property
     def text(self) -> str:
@@ -72,7 +75,7 @@ class RunbookSection:
     @property
     def parts(self) -> tuple[Part, ...]:
         """What stands under each bold lead, in order."""
-        found: list[tuple[str, list[tuple[Literal["text", "item", "code"], str]]]] = [("", [])]
+        found: list[tuple[str, list[tuple[Kind, str]]]] = [("", [])]
         for kind, words in _blocks(self.body):
             if kind == "text" and (match := _LEAD.fullmatch(words)):
                 found.append((match[1], [("text", match[2])] if match[2] else []))
@@ -84,18 +87,14 @@ class RunbookSection:
         """The section as HTML; one that is longer than `limit` characters is cut between two blocks, and says so."""
         left, pairs = limit, []
         for part in self.parts:
-            made = list[Markup]()
-            for kind, words in part.blocks:
-                left -= len(words)
-                if left < 0:
-                    where = f"{self.source}, line {self.line}" if self.source else "the runbook"
-                    made.append(render.paragraph(f"Cut here: the rest is in {where}."))
-                    break
-                said = words if kind == "code" else words.replace("`", "")
-                made.append(
-                    render.code(said) if kind == "code" else render.bullets([render.html(said, limit)])
-                    if kind == "item" else render.paragraph(render.html(said, limit))
-                )  # fmt: skip
+            kept = [
+                block for n, block in enumerate(part.blocks) if sum(len(w) for _, w in part.blocks[: n + 1]) <= left
+            ]
+            left -= sum(len(words) for _, words in part.blocks)
+            made = [_made(kind, [words for _, words in run]) for kind, run in groupby(kept, lambda block: block[0])]
+            if len(kept) < len(part.blocks):
+                where = f"{self.source}, line {self.line}" if self.source else "the runbook"
+                made.append(render.paragraph(f"Cut here: the rest is in {where}."))
             pairs.append((part.lead, render.fragment(*made)))
             if left < 0:
                 break
@@ -184,15 +183,27 @@ def _sections(lines: list[str], begin: int, source: str) -> Iterator[RunbookSect
                 yield RunbookSection(name, match[2], body, source, index + 1)
 
 
-def _blocks(body: str) -> Iterator[tuple[Literal["text", "item", "code"], str]]:
+def _made(kind: Kind, blocks: list[str]) -> Markup:
+    """Blocks of one kind that follow each other, as HTML."""
+    if kind == "code":
+        return render.fragment(*map(render.code, blocks))
+    said = [render.html(words.replace("`", ""), SHOWN) for words in blocks]
+    if kind == "text":
+        return render.fragment(*map(render.paragraph, said))
+    return render.bullets(said) if kind == "item" else render.steps(said)
+
+
+def _blocks(body: str) -> Iterator[tuple[Kind, str]]:
     """Paragraphs and items of lists, each on one line, and fenced or indented code as it stands."""
-    kind: Literal["text", "item", "code"] = "text"
+    kind: Kind = "text"
     lines: list[str] = []
     fenced = False
     for line in [*body.splitlines(), ""]:
         item = None if fenced else _ITEM.fullmatch(line)
         fence = line.startswith("```")
-        indented = not fenced and line.startswith("    ") and kind != "item" and (not lines or kind == "code")
+        indented = (
+            not fenced and line.startswith("    ") and kind not in ("item", "step") and (not lines or kind == "code")
+        )
         ends = fence or (not fenced and (not line.strip() or item is not None or (kind == "code" and not indented)))
         if ends and lines:
             yield kind, "\n".join(lines) if kind == "code" else " ".join(lines)
@@ -205,8 +216,8 @@ def _blocks(body: str) -> Iterator[tuple[Literal["text", "item", "code"], str]]:
             lines.append(line if fenced else line[4:])
         elif line.strip():
             if not lines:
-                kind = "item" if item else "text"
-            lines.append(item[1] if item else line.strip())
+                kind = "text" if item is None else "step" if item[1][0].isdigit() else "item"
+            lines.append(line.strip() if item is None else item[2])
 
 
 @cache

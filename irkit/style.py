@@ -73,6 +73,7 @@ _RULES = """
 .irkit-view dl { display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1rem; margin: .6rem 0; }
 .irkit-view dt { font-weight: 600; float: none; width: auto; }
 .irkit-view dd { margin: 0; float: none; width: auto; }
+.irkit-view dd > p:first-child { margin-top: 0; }
 .irkit-view dd ul { margin: 0; padding-left: 1.2rem; }
 .irkit-view .card :is(ul, ol) { margin: .4rem 0 .5rem; padding-left: 1.6rem; }
 .irkit-view li { margin: .2rem 0; max-width: 58rem; }

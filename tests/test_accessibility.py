@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.resources
+import json
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,8 @@ from examples import NOW
 from jupyter_server import BROWSERS, browser
 
 from irkit.health import Check, HostHealth, document
-from irkit.healthrun import _index, _report
+from irkit.healthindex import index_page
+from irkit.healthrun import HealthRun, _report
 from irkit.report import report_html
 
 if TYPE_CHECKING:
@@ -46,15 +49,23 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     hosts = [
         HostHealth("api.example.com", "none", failure_ratio=0.001, certificate_days=70, pin_days={("a", "b", "c"): 9}),
         HostHealth(
-            "pay.example.com", "mitm", checks=tuple(Check("x", s, "says") for s in ("error", "warning", "unknown"))
+            "pay.example.com",
+            "mitm",
+            checks=tuple(Check("no-backup", s, "says") for s in ("error", "warning", "unknown")),
         ),
     ]
-    content = {"status": "complete", "started": "2026-11-25T06:00:00Z", "hosts": [document(host) for host in hosts]}
-    run = top / "runs" / "20261125T060000Z"
-    run.mkdir(parents=True)
-    found["health"] = _report(run, content, "")
+    for day in (24, 25):
+        run = HealthRun((), (), top / "runs" / f"202611{day}T060000Z", datetime(2026, 11, day, 6, tzinfo=UTC))
+        run.folder.mkdir(parents=True)
+        content = {
+            "status": "complete",
+            "started": run.started.isoformat(),
+            "hosts": [document(host) for host in hosts],
+        }
+        (run.folder / "result.json").write_text(json.dumps(content))
+        found["health"] = _report(run, content, "")
     found["index"] = top / "index.html"
-    found["index"].write_text(_index(top), encoding="utf-8")
+    found["index"].write_text(index_page(top), encoding="utf-8")
     return found
 
 

@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import forge
 import incidents
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from incidents import HOST, NOW, World
 
+import irkit.health
+from irkit.certificate import Certificate
+from irkit.chain import Chain
 from irkit.classify import classify
 from irkit.drill import prepare
 from irkit.errors import InputError
 from irkit.evidence import Evidence
-from irkit.health import Check, HostHealth, examine, textfile
-from irkit.healthrun import health, load_hosts, overview
+from irkit.health import Check, HostHealth, document, examine, textfile
+from irkit.healthindex import index_page
+from irkit.healthrun import health, load_hosts, look, open_health, overview
 from irkit.pins import load_release_bytes
 from irkit.pins.keys import Rotation
+from irkit.render import Markup, plain
+from irkit.runbook import section
 
 ROOT = Path(__file__).parent.parent
 
@@ -50,42 +61,92 @@ def test_a_quiet_host_with_backup_and_time_left_is_well(world: World) -> None:
     assert 0 < result.failure_ratio < 0.01
 
 
-def test_each_thing_that_will_hurt_is_found(world: World) -> None:
-    pin = world.leaf.certificate.pin
-    soon = world.leaf_for(not_before=NOW - timedelta(days=80), days=90, key=world.leaf.key)
-    ending = world.evidence(captures=(incidents.capture(soon.chain),))
-    assert found(ending)["certificate-expiring"] == "warning"
-    assert found(ending)["new-certificate"] == "warning"
+def unreadable(world: World) -> Evidence:
+    """Its leaf says when it ends in letters."""
+    leaf = world.leaf.certificate
+    assert leaf.not_after is not None
+    der = leaf.der.replace(leaf.not_after.strftime("%y%m%d%H%M%SZ").encode(), b"never, really")
+    assert der != leaf.der
+    chain = Chain((Certificate.from_der(der), *world.leaf.chain.certificates[1:]))
+    return world.evidence(captures=(incidents.capture(chain),))
 
-    lonely = world.evidence(releases=(incidents.release("shop-android 4.2.0", pin),))
-    assert found(lonely)["no-backup"] == "warning"
 
-    planned = Rotation(HOST, pin, world.leaf_for().certificate.pin, NOW + timedelta(days=9))  # type: ignore[arg-type]  # it has one
-    breaking = world.evidence(inventory=replace(world.keys(), rotations=(planned,)))
-    assert found(breaking)["rotation-not-pinned"] == "error"
+def seen(world: World, leaf: forge.Identity, *others: forge.Identity, **more: Any) -> Evidence:
+    """Both vantages see a leaf, or the second another."""
+    vantages = zip((leaf, *(others or (leaf,))), ("office", "probe"), strict=True)
+    return world.evidence(captures=tuple(incidents.capture(one.chain, name) for one, name in vantages), **more)
 
+
+def planned(world: World) -> Evidence:
+    to = world.leaf_for().certificate.pin
+    rotation = Rotation(HOST, world.leaf.certificate.pin, to, NOW + timedelta(days=9))  # type: ignore[arg-type]  # it has one
+    return world.evidence(inventory=replace(world.keys(), rotations=(rotation,)))
+
+
+def expiring(world: World, days: int) -> Evidence:
+    """The pin set of a release ends so many days from now."""
+    until = f'<pin-set expiration="{(NOW + timedelta(days=days)).date().isoformat()}">'.encode()
+    raw = incidents.nsc(world.leaf.certificate.pin, world.backup).replace(b"<pin-set>", until)
+    release = load_release_bytes(raw, name="p.xml", platform="android", app="shop", version="5.0")
+    return world.evidence(releases=(release,))
+
+
+def elsewhere(world: World) -> Evidence:
+    raw = incidents.nsc(world.leaf.certificate.pin, world.backup).replace(HOST.encode(), b"other.example")
+    return world.evidence(releases=(load_release_bytes(raw, name="p.xml", platform="android", app="a", version="1"),))
+
+
+def renewed(world: World, days_left: int) -> forge.Identity:
+    """The same key in a new certificate that ends so many days from now."""
+    return world.leaf_for(not_before=NOW - timedelta(days=90 - days_left), days=90, key=world.leaf.key)
+
+
+# Each check of irkit.health with its severity, and the evidence in which it is found.
+CASES: dict[str, tuple[str, Callable[[World], Evidence]]] = {
+    "failing-now": ("error", incidents.rotation),
+    "no-chain": ("error", lambda w: w.evidence(captures=())),
+    "certificate-unreadable": ("unknown", unreadable),
+    "certificate-expired": ("error", lambda w: seen(w, renewed(w, -2))),
+    "certificate-expiring": ("warning", lambda w: seen(w, renewed(w, 10))),
+    "vantages-disagree": ("error", lambda w: seen(w, w.leaf, w.leaf_for())),
+    "rejected-now": ("error", lambda w: seen(w, w.leaf_for())),
+    "unpinned": ("warning", elsewhere),
+    "key-changed": ("error", lambda w: seen(w, w.leaf_for())),
+    "new-certificate": ("warning", lambda w: seen(w, renewed(w, 60))),
+    "not-known": ("unknown", lambda w: incidents.without(w.evidence(), "metrics")),
+    # Of the lint, what the scheduled look is for: backups, pin sets that end, and a rotation that breaks a release.
+    "no-backup": ("warning", lambda w: w.evidence(releases=(incidents.release("shop 4.2.0", w.leaf.certificate.pin),))),
+    "pin-set-expiring": ("warning", lambda w: expiring(w, 12)),
+    "pin-set-expired": ("error", lambda w: expiring(w, -3)),
+    "rotation-not-pinned": ("error", planned),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_each_thing_that_will_hurt_is_found_with_its_severity_and_has_a_section(world: World, name: str) -> None:
+    severity, made = CASES[name]
+    result = examine(made(world), classify(made(world)))
+    assert {check.id: check.severity for check in result.checks}[name] == severity
+    assert all(section(check.id) for check in result.checks), "each finding has its section in a runbook"
+
+
+def test_every_check_of_the_scheduled_look_has_a_case() -> None:
+    written = set(re.findall(r'Check\(\s*"([a-z-]+)"', Path(irkit.health.__file__).read_text()))
+    assert len(written) > 10
+    assert written <= set(CASES)
+
+
+def test_a_key_that_the_inventory_lists_is_a_lesser_change(world: World) -> None:
     other = world.leaf_for()
-    unknown = world.evidence(captures=(incidents.capture(other.chain), incidents.capture(other.chain, "probe")))
-    assert found(unknown) | {"key-changed": "error", "rejected-now": "error"} == found(unknown)
-    listed = replace(unknown, inventory=world.keys((other.certificate.pin, "next")))
+    listed = seen(world, other, inventory=world.keys((other.certificate.pin, "next")))
     assert found(listed)["key-changed"] == "warning"
-
-    assert found(world.evidence(captures=()))["no-chain"] == "error"
-    assert found(incidents.rotation(world))["failing-now"] == "error"
-    assert found(incidents.without(world.evidence(), "metrics"))["not-known"] == "unknown"
 
 
 def test_a_pin_set_that_ends_is_counted_in_days(world: World) -> None:
-    until = (NOW + timedelta(days=12)).date().isoformat()
-    raw = incidents.nsc(world.leaf.certificate.pin, world.backup).replace(
-        b"<pin-set>", f'<pin-set expiration="{until}">'.encode()
-    )
-    release = load_release_bytes(raw, name="p.xml", platform="android", app="shop", version="5.0")
-    evidence = world.evidence(releases=(release,))
-    result = examine(evidence, classify(evidence))
-    assert found(evidence)["pin-set-expiring"] == "warning"
-    assert result.pin_days is not None
-    assert 11 <= result.pin_days["android", "shop", "5.0"] <= 12
+    evidence = expiring(world, 12)
+    days = examine(evidence, classify(evidence)).pin_days
+    assert days is not None
+    assert 11 <= days["android", "shop", "5.0"] <= 12
 
 
 def test_prometheus_reads_the_textfile(tool: Callable[..., str]) -> None:
@@ -120,11 +181,74 @@ def test_hosts_files_name_what_is_wrong_and_go_on_where_they_can(tmp_path: Path)
         assert caught.value.hint
 
 
-def test_hostile_findings_are_shown_as_text() -> None:
+def test_hostile_findings_are_shown_as_text(tmp_path: Path) -> None:
     nasty = "<script>x</script>\x1b[2J"
-    shown = overview([HostHealth(nasty, nasty, nasty, checks=(Check(nasty, "error", nasty),))])
-    assert "<script" not in shown
-    assert "\x1b" not in shown
+    result = HostHealth(nasty, nasty, nasty, checks=(Check(nasty, "error", nasty),))
+    for day in (1, 2):
+        record(tmp_path, datetime(2026, 11, day, tzinfo=UTC), result)
+    for shown in (overview([result]), index_page(tmp_path)):
+        assert "<script" not in shown
+        assert "\x1b" not in shown
+
+
+# --- the index
+
+
+def record(out: Path, at: datetime, *results: HostHealth, status: str = "complete") -> None:
+    """What a run leaves for the index."""
+    content = {"status": status, "started": at.isoformat(), "hosts": [document(result) for result in results]}
+    folder = out / "runs" / f"{at:%Y%m%dT%H%M%SZ}"
+    folder.mkdir(parents=True)
+    (folder / "result.json").write_text(json.dumps(content))
+
+
+def test_the_index_answers_first_and_shows_the_trend_of_each_host(tmp_path: Path) -> None:
+    first = datetime(2026, 11, 1, 6, tzinfo=UTC)
+    bad = (Check("key-changed", "error", "a new key"), Check("no-backup", "warning", "no backup"))
+    for day in range(6):
+        checks, ratio = (bad, 0.31) if day == 5 else ((), 0.001 + day / 10_000)
+        failing = HostHealth("pay.example.com", checks=checks, certificate_days=40.0 - day, failure_ratio=ratio)
+        well = HostHealth("api.example.com", certificate_days=90.0 - day)
+        record(tmp_path, first + timedelta(days=day), *((failing, well) if day != 2 else (failing,)))
+    record(tmp_path, first + timedelta(days=6), status="incomplete")
+    (tmp_path / "runs" / "20261108T060000Z").mkdir()
+    shown = plain(Markup(index_page(tmp_path).partition("<main>")[2]))
+    lines = [" ".join(line.split()) for line in shown.splitlines()]
+    assert "The last whole one began 2026-11-06 06:00 UTC." in shown
+    assert "1 of 2 hosts are well, 2026-11-06 06:00 UTC: its report." in lines
+    assert "pay.example.com ✖ error not judged 35 none 31 % 0.12 %" in lines, "0.12 % is usual, the median before"
+    assert "api.example.com ✓ well not judged 85 none unknown not known yet" in lines
+    states = next(line for line in lines if line.startswith("pay.example.com no result"))
+    assert states.split("no result")[-1].split() == ["✖", "error", *["✓", "well"] * 5]
+    assert "no result ✓ well" in next(line for line in lines if line.startswith("api.example.com no result"))
+    assert "pay.example.com: failures 0.1 % to 31 %, days of certificate 40 to 35." in shown, "in words, too"
+    assert lines.count("2026-11-07 06:00 UTC ✖ DID NOT COMPLETE 0 of 0") == 1
+    assert lines.count("20261108T060000Z ✖ unreadable unknown") == 1
+
+
+@given(st.binary(max_size=60) | st.sampled_from([b"[]", b'{"hosts": [1]}', b'{"hosts": [{}], "started": "x"}']))
+def test_no_damaged_run_breaks_the_index(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "runs" / "20261101T060000Z"
+        folder.mkdir(parents=True)
+        (folder / "result.json").write_bytes(content)
+        assert "✖ unreadable" in index_page(Path(name))
+
+
+def test_a_teams_own_runbook_speaks_in_the_health_report(tmp_path: Path) -> None:
+    (tmp_path / "books").mkdir()
+    front = "---\nalert: A\nowner: us\nreviewed: 2026-11-23\n---\n"
+    (tmp_path / "books" / "ours.md").write_text(front + "## `no-chain`: ours\n**Mitigation.** Call extension 4711.\n")
+    (tmp_path / "api.toml").write_text(
+        '[incident]\nhost = "127.0.0.1"\nport = 1\n[runbooks]\nfolder = "books"\n[trust]\nroots = []\n'
+    )
+    (tmp_path / "hosts.toml").write_text('[[host]]\nincident = "api.toml"\n')
+    run = open_health(tmp_path / "hosts.toml", out=tmp_path / "out")
+    shown = plain(overview(look(run), run.runbooks))
+    assert "no trusted vantage saw a chain" in shown
+    assert "Call extension 4711." in shown
+    assert "Every capture from a trusted vantage failed." not in shown
+    assert "A source gave nothing" in shown, "what the team has not written is ours"
 
 
 # --- runs
@@ -158,7 +282,7 @@ def test_a_run_leaves_report_index_and_textfile_and_the_next_one_adds_to_the_tre
     assert "THIS RUN DID NOT COMPLETE" in (late.folder / "report.html").read_text()
     assert (out / "irkit.prom").read_text() == textual, "node_exporter keeps what the last whole run found"
     index = (out / "index.html").read_text()
-    assert index.count("report.html") == 2
+    assert len(re.findall(r'<a href="(runs/\w+/report.html)">\d', index)) == 2
     assert index.count("DID NOT COMPLETE") == 1
     assert "✓ well" in index or "warning" in index
 
@@ -177,5 +301,5 @@ def test_a_run_that_is_killed_never_looks_complete(rehearsal: Path, tmp_path: Pa
     assert json.loads((run / "result.json").read_text())["status"] == "incomplete"
     assert "THIS RUN DID NOT COMPLETE" in (run / "report.html").read_text()
     assert not (tmp_path / "o/irkit.prom").exists()
-    with contextlib.suppress(FileNotFoundError):
-        assert "✓" not in (tmp_path / "o/index.html").read_text()
+    assert "DID NOT COMPLETE" in (tmp_path / "o/index.html").read_text()
+    assert "✓" not in (tmp_path / "o/index.html").read_text()

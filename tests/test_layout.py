@@ -59,7 +59,7 @@ ORDER = [
     "run", "doctor",
     "incident_command",
     "metrics_command",
-    "health", "healthrun", "health_command", "rundiff", "drill",
+    "health", "healthindex", "healthrun", "health_command", "rundiff", "drill",
     "question", "desk", "widgets", "explorer", "filters", "form", "workbench",
     "completion", "cli",
 ]

@@ -155,7 +155,7 @@ def test_paragraphs_lists_and_commands_stay_apart(tmp_path: Path) -> None:
     assert (before.lead, before.blocks) == ("", (("text", "before"),))
     assert part.lead == "Mitigation"
     assert part.blocks == (
-        ("text", "First this."), ("item", "Serve it."), ("item", "Wait."), ("code", "openssl a\n\n- b"),
+        ("text", "First this."), ("step", "Serve it."), ("step", "Wait."), ("code", "openssl a\n\n- b"),
         ("text", "After."), ("code", "irkit c\nirkit d"),
     )  # fmt: skip
     assert "<pre><code>openssl a" in load_runbook(path).sections[0].shown()
