@@ -221,7 +221,7 @@ def test_the_index_answers_first_and_shows_the_trend_of_each_host(tmp_path: Path
     states = next(line for line in lines if line.startswith("pay.example.com no result"))
     assert states.split("no result")[-1].split() == ["✖", "error", *["✓", "well"] * 5]
     assert "no result ✓ well" in next(line for line in lines if line.startswith("api.example.com no result"))
-    assert "pay.example.com: failures 0.1 % to 31 %, days of certificate 40 to 35." in shown, "in words, too"
+    assert "pay.example.com: failures 0.10 % to 31 %, days of certificate 40 to 35." in shown, "in words, too"
     assert lines.count("2026-11-07 06:00 UTC ✖ DID NOT COMPLETE 0 of 0") == 1
     assert lines.count("20261108T060000Z ✖ unreadable unknown") == 1
 
