@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all; and where the notebooks and runbooks are.
+"""Files that are read with a bound and written whole or not at all; and where the notebooks and runbooks are.
 
 Those are in the wheel beside the code, in a checkout at its top.
 """
@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import tempfile
+from datetime import datetime
 from pathlib import Path
 
 from irkit.errors import InputError, RunError
 from irkit.render import text
 
-__all__ = ["read_file", "workbench_file", "workbench_folder", "write_atomically", "write_whole"]
+__all__ = ["read_file", "run_folder", "workbench_file", "workbench_folder", "write_atomically", "write_whole"]
 
 _PACKAGE = Path(__file__).parent
 
@@ -100,3 +101,23 @@ def write_whole(path: Path, content: bytes) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def run_folder(parent: Path, started: datetime) -> Path:
+    """Makes the folder of a run, `<UTC start>` below its parent; runs of one second get a number each.
+
+    Raises:
+        RunError: It can't be made.
+    """
+    for attempt in range(1000):
+        folder = parent / (f"{started:%Y%m%dT%H%M%SZ}" + (f"-{attempt}" if attempt else ""))
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise RunError(
+                f"can't make {text(folder)}: {text(error.strerror)}", "give --out a folder to write"
+            ) from None
+        return folder
+    raise RunError(f"{text(parent)} holds a thousand runs of this second", "give --out another folder")

@@ -18,7 +18,7 @@ from typing import Any
 from irkit.archive import load_evidence, save_evidence
 from irkit.errors import InputError, IrkitError, RunError
 from irkit.evidence import Evidence
-from irkit.files import workbench_file, write_atomically
+from irkit.files import run_folder, workbench_file, write_atomically
 from irkit.gather import STAGES, begin
 from irkit.incident import WINDOW, Incident
 from irkit.incidentfile import incident_toml, with_absolute_paths
@@ -147,18 +147,7 @@ def _make_folder(out: Path, name: str, started: datetime) -> Path:
     safe = re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip(".")[:80] or "incident"
     if safe != name:  # ids that differ only in what is not safe in a file name stay apart
         safe += "-" + hashlib.sha256(name.encode("utf-8", "backslashreplace")).hexdigest()[:8]
-    for attempt in range(1000):
-        folder = out / safe / (f"{started:%Y%m%dT%H%M%SZ}" + (f"-{attempt}" if attempt else ""))
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise RunError(
-                f"can't make {text(folder)}: {text(error.strerror)}", "give --out a folder to write"
-            ) from None
-        return folder
-    raise RunError(f"{text(out / safe)} holds a thousand runs of this second", "give --out another folder")
+    return run_folder(out / safe, started)
 
 
 def keep(run: Run, evidence: Evidence) -> Evidence:
