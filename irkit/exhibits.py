@@ -148,8 +148,11 @@ def _explanations(failures: Failures, since: datetime | None) -> Markup:
     """Which labels explain what failed since the onset, ranked; those that only seem to are named as such."""
     if since is None:
         return Markup()
-    from irkit.scope import scope as ranked
+    from irkit.scope import scope
 
+    ranked = scope(failures, since=since)
+    # A set of more labels than it takes says nothing new.
+    telling = [one for one in ranked if one is ranked[0] or not set(one.roles) > set(ranked[0].roles)]
     rows = [
         (
             "; ".join(", ".join(value or "(no value)" for value in cohort.values()) for cohort in one.cohorts[:6])
@@ -158,7 +161,7 @@ def _explanations(failures: Failures, since: datetime | None) -> Markup:
             "yes" if one.explains and not one.through
             else f"only through {' and '.join(one.through)}" if one.through else "no",
         )
-        for one in ranked(failures, since=since)[:8]
+        for one in telling[:6]
     ]  # fmt: skip
     headers = ("smallest set", "by", "of the failures beyond the baseline", "fail there", "elsewhere", "explains it")
     return details("Which labels explain the failures, ranked", table(headers, rows)) if rows else Markup()

@@ -378,7 +378,11 @@ def figure(png: bytes, alt: object, caption: object = "") -> Markup:
     """A picture inside the page, with alt text, as `<figure><img alt=…>`."""
     data = base64.b64encode(png).decode()
     title = f"<figcaption>{html(caption, 1000)}</figcaption>" if caption else ""
-    return Markup(f'<figure><img alt="{_attribute(alt, 3000)}" src="data:image/png;base64,{data}">{title}</figure>')
+    # On a phone the picture keeps a readable size, and scrolls; so it has to be reached with the keyboard.
+    image = f'<img alt="{_attribute(alt, 3000)}" src="data:image/png;base64,{data}">'
+    return Markup(
+        f'<figure><div class="wide" tabindex="0" role="group" aria-label="Picture">{image}</div>{title}</figure>'
+    )
 
 
 def page(title: object, body: Markup, style: str = STYLE) -> str:

@@ -102,11 +102,15 @@ _RULES = """
   .irkit-view dl { grid-template-columns: 1fr; gap: 0; }
   .irkit-view dd { margin-bottom: .5rem; }
   .irkit-view h1 { font-size: 1.4rem; }
+  .irkit-view table.irkit :is(th, td) { min-width: 5rem; }
+  .irkit-view table.irkit caption { max-width: calc(100vw - 2rem); }
+  .irkit-view figure .wide img { max-width: none; width: 44rem; }
 }
 @media print {
   .irkit-view { font-size: 10.5pt; }
   .irkit-view main { max-width: none; padding: 0; }
-  .irkit-view .wide { overflow: visible; }
+  .irkit-view .wide { overflow: visible; break-inside: avoid; }
+  .irkit-view table.irkit { font-size: .82em; }
   .irkit-view table.irkit td.long { min-width: 0; }
   .irkit-view table.irkit td.short { white-space: normal; }
   .irkit-view :is(pre, figure, tr, .card) { break-inside: avoid; }

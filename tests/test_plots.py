@@ -46,7 +46,7 @@ def test_failures_alone_can_be_drawn_too(mitm: examples.Example) -> None:
     assert "by version" in picture.alt
     assert "over the whole window" in picture.alt
     assert repr(picture).startswith("Picture: Line chart")
-    assert '<figure><img alt="Line chart' in picture._repr_html_()
+    assert '<img alt="Line chart' in picture._repr_html_()
 
 
 def test_times_without_data_stay_gaps(mitm: examples.Example) -> None:
