@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from irkit.incident import Incident as Incident
     from irkit.incident import load_incident as load_incident
     from irkit.metrics import load_failures as load_failures
+    from irkit.metrics import query_changes as query_changes
     from irkit.metrics import query_failures as query_failures
     from irkit.missing import Missing as Missing
     from irkit.onset import onsets as onsets
@@ -103,7 +104,8 @@ _HOMES = {
     "load_failures": "metrics", "load_incident": "incident", "load_inventory": "pins", "load_release": "pins",
     "load_reports": "reports", "load_trust": "trust", "new_backup": "pins", "onsets": "onset", "open_desk": "workbench",
     "open_run": "run", "load_rotation": "plan", "plan_rotation": "plan", "preflight": "preflight",
-    "pinned_session": "session", "pins_as": "pins", "query_failures": "metrics", "remedies": "remedy",
+    "pinned_session": "session", "pins_as": "pins", "query_changes": "metrics",
+    "query_failures": "metrics", "remedies": "remedy",
     "save_evidence": "archive", "scope": "scope", "sign_update": "update", "top": "scope", "triage": "run",
     "verify": "trust",
 }  # fmt: skip

@@ -35,7 +35,7 @@ def openmetrics(samples: Iterable[Sample], metric: str = METRIC, kind: str = "co
     """Samples as OpenMetrics text, which promtool backfills from."""
     name = metric.removesuffix("_total") if kind == "counter" else metric
     lines = [f"# TYPE {name} {kind}"]
-    lines += [f"{metric}{label_text(labels)} {value:g} {at:.3f}" for labels, at, value in samples]
+    lines += [f"{metric}{label_text(labels)} {value:.12g} {at:.3f}" for labels, at, value in samples]
     return "\n".join([*lines, ""])
 
 
@@ -221,7 +221,31 @@ def server_metrics() -> tuple[str, ...]:
     old, new = range(187), range(187, MINUTES)
     files = {"job": "x509", "instance": "10.0.0.9:9793", "subject_CN": "shop.example", "filepath": "/tls/edge.pem"}
     valid = START.timestamp() + 86400.0
+    tls = {"job": "ssl", "instance": "exporter.example:443", "issuer_cn": "Sub CA", "emails": "", "ips": "", "ou": ""}
+    leaf = tls | {"cn": "exporter.example", "dnsnames": ",exporter.example,www.exporter.example,"}
+    above = tls | {"cn": "Sub CA", "issuer_cn": "Root", "dnsnames": "", "serial_no": "5"}
+    ingress = {
+        "job": "nginx",
+        "host": "ingress.example",
+        "issuer_common_name": "Sub CA",
+        "public_key_algorithm": "ECDSA",
+    }
+    made = {"name": "edge", "namespace": "web", "job": "cert-manager"}
     return (
+        each("ssl_cert_not_before", [
+            *((leaf | {"serial_no": "71"}, m, valid - 90 * 86400) for m in old),
+            *((leaf | {"serial_no": "72"}, m, START.timestamp() + 186 * 60) for m in new),
+            *((above, m, valid - 900 * 86400) for m in range(MINUTES)),
+        ]),
+        each("nginx_ingress_controller_ssl_certificate_info", [
+            *((ingress | {"pod": pod, "serial_number": number}, m, 1.0)
+              for pod, moved in (("a", 187), ("b", 200)) for m in range(MINUTES)
+              for number in ("31" if m < moved else "32",)),
+        ]),
+        each("certmanager_certificate_not_before_timestamp_seconds",
+             ((made, m, START.timestamp() + (186 * 60 if m >= 187 else -9 * 86400)) for m in range(MINUTES))),
+        each("certmanager_certificate_expiration_timestamp_seconds",
+             ((made, m, valid + (90 * 86400 if m >= 187 else 0)) for m in range(MINUTES))),
         each("probe_ssl_last_chain_info", [
             *((probe | {"fingerprint_sha256": OLD, "subject": "CN=shop.example"}, m, 1.0) for m in old),
             *((probe | {"fingerprint_sha256": NEW, "subject": "CN=shop.example"}, m, 1.0) for m in new),

@@ -29,7 +29,8 @@ PUBLIC = {
     "load_chain",
     "load_evidence", "load_failures", "load_incident", "load_inventory", "load_release", "load_reports", "load_trust",
     "new_backup", "onsets", "open_desk", "open_run", "load_rotation", "plan_rotation", "preflight",
-    "pinned_session", "pins_as", "query_failures", "remedies", "save_evidence", "scope", "sign_update", "top", "triage",
+    "pinned_session", "pins_as", "query_changes",
+    "query_failures", "remedies", "save_evidence", "scope", "sign_update", "top", "triage",
     "verify",
 }  # fmt: skip
 

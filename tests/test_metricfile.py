@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+import time
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_server import START
 from series import GOOD, MINUTE, SHORT, body, counter
@@ -221,3 +223,48 @@ def test_a_file_that_reaches_back_over_days_says_what_is_usual_at_an_hour() -> N
     assert np.nansum(found.before.failures) == 2 * 1440
     assert (found.before.failures == 15).all()
     assert load_failures(body(both), "h").before is None
+
+
+ZONES = st.one_of(
+    st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes))),
+    st.sampled_from(sorted(available_timezones())).map(ZoneInfo),
+)
+# Over a whole year, with both changes of the clocks, and to the second.
+MOMENTS = st.integers(
+    int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()), int(datetime(2027, 1, 1, tzinfo=UTC).timestamp())
+)
+
+
+@settings(max_examples=150)
+@given(MOMENTS, st.integers(60, 7200), ZONES, ZONES, st.sampled_from([60, 300, 3600]))
+def test_the_windows_edges_are_the_same_moments_in_any_time_zone(
+    end: int, length: int, zone: tzinfo, other: tzinfo, step: int
+) -> None:
+    """Around the clocks' changes, too, where a local hour comes twice or not at all."""
+    began, ended = (datetime.fromtimestamp(at, UTC) for at in (end - length - step, end))
+    samples = [(float(at), str(at // 60)) for at in range(end - 3 * 7200, end + 7200, 60)]
+    saved = body([({"result": "success", "domain": "h"}, samples)])
+
+    def load(first: datetime, last: datetime) -> Failures:
+        return load_failures(saved, "h", start=first, end=last, step=timedelta(seconds=step))
+
+    found = load(began, ended)
+    assert found.start.timestamp() == (end - length - step) // step * step
+    assert found.end.timestamp() == end // step * step
+    assert found.start.tzinfo is UTC
+    assert load(began.astimezone(zone), ended.astimezone(other)) == found
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/St_Johns", "Asia/Kathmandu", "Pacific/Chatham"])
+def test_the_machines_own_time_zone_changes_nothing(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    csv = 'Time,"{result=""success""}"\n2026-10-25T01:30:00+02:00,1\n2026-10-25T01:31:00+02:00,3\n'
+    saved = load_failures(GOOD, "h", **SHORT)
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        assert load_failures(GOOD, "h", **SHORT) == saved
+        assert str(load_failures(csv.encode(), "h").end) == "2026-10-24 23:31:00+00:00"
+        assert str(load_failures(GOOD, "h", **SHORT).series().index[0]) == "2026-11-20 00:00:00+00:00"
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -102,6 +103,15 @@ def test_what_was_queried_replays_exactly(history: str) -> None:
         found = query_failures(history, domain, **WINDOW, step=timedelta(seconds=step), success=("success", "ok"))
         assert load_failures(found.raw, domain, **WINDOW, source=history) == found
         assert load_failures(found.raw, domain, source=history) == found
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Kathmandu", "Pacific/Chatham", "Europe/Berlin"])
+def test_a_window_in_any_time_zone_asks_prometheus_for_the_same_moments(history: str, zone: str) -> None:
+    local = {name: moment.astimezone(ZoneInfo(zone)) for name, moment in WINDOW.items()}
+    found, there = query_failures(history, "step.example", **WINDOW), query_failures(history, "step.example", **local)
+    assert there == found
+    assert there.start == WINDOW["start"]
+    assert there.start.tzinfo is UTC
 
 
 def test_several_minutes_a_bin_hold_the_same_counts(history: str) -> None:

@@ -48,6 +48,44 @@ def test_what_was_issued_is_told_apart_from_what_is_served(history: str) -> None
     assert (issued.serial, issued.at) == ("18", START + 187 * MINUTE)
 
 
+def test_ssl_exporter_dates_the_leaf_by_its_serial_number_and_not_its_ca(history: str) -> None:
+    (served,) = asked(history, "exporter.example").changes
+    assert (served.kind, served.source, served.serial) == ("served", "ssl_cert_not_before", "72")
+    assert (served.at, served.earliest) == (START + 187 * MINUTE, START + 186 * MINUTE)
+    assert served.until is None
+    assert served.fingerprint == ""
+    assert asked(history, "www.exporter.example").changes == (), "the instance is who was asked"
+
+
+def test_ingress_nginx_dates_each_pod(history: str) -> None:
+    found = asked(history, "ingress.example").changes
+    assert [(one.serial, (one.at - START) // MINUTE) for one in found] == [("32", 187), ("32", 200)]
+    assert {one.source for one in found} == {"nginx_ingress_controller_ssl_certificate_info"}
+    assert ["a" in one.where.split(", ") for one in found] == [True, False]
+
+
+def test_cert_manager_dates_an_issue_by_what_it_is_valid_from_and_until(history: str) -> None:
+    edge = {"name": "edge"}
+    issued = [
+        Annotation(metric=f"certmanager_certificate_{what}_timestamp_seconds", matchers=edge)
+        for what in ("not_before", "expiration")
+    ]
+    found = asked(history, "nowhere.example", *issued).changes
+    assert [(one.kind, one.at, one.earliest) for one in found] == [
+        ("issued", START + 187 * MINUTE, START + 186 * MINUTE)
+    ] * 2
+    assert {one.what for one in found} == {
+        "certificate valid from 2026-11-20 03:06 UTC issued", "certificate valid until 2027-02-19 00:00 UTC issued"
+    }  # fmt: skip
+
+
+def test_every_known_metric_has_its_test(history: str) -> None:
+    from irkit.metrics import metric_names
+    from irkit.servermetrics import _KNOWN
+
+    assert set(_KNOWN) <= set(metric_names(history))
+
+
 def test_a_half_rolled_fleet_is_a_finding(history: str) -> None:
     found = asked(history, "half.example")
     assert any("alternate" in finding and "not every server" in finding for finding in found.findings)
