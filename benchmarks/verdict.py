@@ -109,7 +109,7 @@ def calibration(rows: Sequence[Row]) -> tuple[float, list[tuple[float, float, in
     for n in range(BINS):
         mine = [row for row in given if n <= min(row.confidence * BINS, BINS - 1) < n + 1]
         if mine:
-            holds = sum(row.answered[0] == row.built[0] for row in mine) / len(mine)
+            holds = sum(row.answered[0] in row.right for row in mine) / len(mine)
             bins.append((sum(row.confidence for row in mine) / len(mine), holds, len(mine)))
     error = sum(abs(said - holds) * count for said, holds, count in bins) / max(1, len(given))
     return error, bins

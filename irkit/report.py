@@ -83,6 +83,8 @@ def classification(evidence: Evidence, verdict: Verdict) -> Markup:
 
 
 def _confident(verdict: Verdict) -> str:
+    if verdict.verdict == "inconclusive" and verdict.confidence:
+        return "what would decide it stands below"
     return f"confidence {percent(verdict.confidence)}" if verdict.confidence else "no confidence: nothing was judged"
 
 

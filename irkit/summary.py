@@ -243,6 +243,8 @@ def _cause(verdict: Verdict) -> str:
 
 
 def _confidence(verdict: Verdict) -> str:
+    if verdict.verdict == "inconclusive" and verdict.confidence:
+        return "what would decide it is named"  # its number says how far from settled, not how sure
     return f"{percent(verdict.confidence)} confident" if verdict.confidence else "nothing was judged"
 
 

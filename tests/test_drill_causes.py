@@ -129,28 +129,36 @@ def test_labels_follow_from_what_was_built_and_what_is_missing() -> None:
     assert draw(11, END).without("history").verdicts == {draw(11, END).scenario.verdict, "inconclusive"}
 
 
-def test_a_cause_can_be_rehearsed_with_real_servers(tmp_path: Path) -> None:
-    """Captured over TLS, the answer is that of the same incident in files."""
-    for cause in ("rollout-in-progress", "origin-replaced", "inspection-authorised", "raw-key-hash-pinned"):
-        with prepare(cause, tmp_path / cause, seed=3) as drill:
-            live = classify(gather(drill.incident))
-        end = datetime.now(UTC).replace(second=0, microsecond=0)
-        (tmp_path / f"{cause} in files").mkdir()
-        scenario = build(cause, end - timedelta(hours=24), end, 3)
-        filed = classify(gather(write(scenario, tmp_path / f"{cause} in files", end, seed=3)))
-        assert live.name == filed.name == drill.expected, cause
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_can_be_rehearsed_with_real_servers(tmp_path: Path, kind: str) -> None:
+    """Captured over TLS, the answer is the one that it was built as, and that of the same incident in files."""
+    with prepare(kind, tmp_path / "live", seed=5) as drill:
+        assert classify(gather(drill.incident)).name == drill.expected
+    if kind in CAUSES:
+        (tmp_path / "files").mkdir()
+        scenario = build(kind, END - timedelta(hours=24), END, 5)
+        incident = write(scenario, tmp_path / "files", END, seed=5, step=timedelta(minutes=10))
+        assert classify(gather(incident, now=END)).name == drill.expected
 
 
-def test_a_person_answers_before_irkit_does(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "irkit.cli", "drill", "--random", "--seed", "11", "--quiz"]
+@pytest.mark.parametrize(
+    ("seed", "answer", "right", "built"),
+    [
+        (11, "wrong-pin", "right", "built as: misconfiguration / wrong-pin\n"),
+        (TURNS.index("a default certificate"), "mitm", "wrong", "does not decide it: inconclusive is right\n"),
+    ],
+)
+def test_a_person_answers_before_irkit_does(tmp_path: Path, seed: int, answer: str, right: str, built: str) -> None:
+    command = [sys.executable, "-m", "irkit.cli", "drill", "--random", "--seed", str(seed), "--quiz"]
     done = subprocess.run(
-        [*command, "--out", str(tmp_path / "new")], input="wrong-pin\n", capture_output=True, text=True, check=False
+        [*command, "--out", str(tmp_path / "new")], input=f"{answer}\n", capture_output=True, text=True, check=False
     )
-    assert done.returncode == 11, done.stderr
-    asked, judged = done.stdout.index("Verdict or cause"), done.stdout.index("built as: misconfiguration / wrong-pin")
-    assert asked < judged
-    assert "misconfiguration" not in done.stdout[:asked]
-    assert "you said: wrong-pin, which is right" in done.stdout
+    assert done.returncode == (11 if right == "right" else 13), done.stderr
+    asked = done.stdout.index("Verdict or cause")
+    assert asked < done.stdout.index("Seen: ") < done.stdout.index("built as: ")  # irkit's evidence comes afterwards
+    assert built in done.stdout
+    assert not re.search("misconfiguration|inconclusive", done.stdout[:asked], re.IGNORECASE)
+    assert f"you said: {answer}, which is {right}" in done.stdout
 
 
 def test_neither_a_kind_nor_chance_is_a_wrong_call() -> None:
@@ -172,8 +180,10 @@ def test_the_reports_are_read_and_a_fifth_is_forged(tmp_path: Path) -> None:
     assert evidence.reports is not None
     assert evidence.reports.aside == 0
     counts = Counter(s.chain.leaf.pin for s in evidence.reports.sightings for _ in range(s.count))
-    genuine = pin_of(drawn.scenario.now.key)
-    assert counts[genuine] == 0.2 * counts.total()
+    assert drawn.scenario.forged is not None
+    true, genuine = counts.pop(pin_of(drawn.scenario.forged.key)), pin_of(drawn.scenario.now.key)
+    assert counts.total() == 0.2 * (true + counts.total())
+    assert set(counts) - {genuine}  # a sign-in page's, which would make it harmless
 
 
 # --- real interceptors

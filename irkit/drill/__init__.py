@@ -54,6 +54,8 @@ class Drill:
         releases: The releases whose validations fail for it.
         address: Where the genuine server listens.
         interceptor: Where the interceptor listens; empty without one.
+        undecided: Whether the evidence can't decide it, so that `inconclusive` is right.
+        parts: Verdict and cause of each incident, where there are several at once.
     """
 
     kind: str
@@ -64,11 +66,25 @@ class Drill:
     releases: tuple[str, ...]
     address: str
     interceptor: str = ""
+    undecided: bool = False
+    parts: tuple[str, ...] = ()
 
     @property
     def expected(self) -> str:
         """Verdict and cause, as `mitm / interception-untrusted-ca`."""
         return f"{self.verdict} / {self.cause}" if self.cause else self.verdict
+
+    @property
+    def told(self) -> str:
+        """How it was built, in a sentence for whoever played it."""
+        said = f"built as: {' and '.join(self.parts) or self.expected}"
+        return f"{said}; what there is to see does not decide it: inconclusive is right" if self.undecided else said
+
+    def right(self, answer: str) -> bool:
+        """Whether a person's answer is right: the verdict, the cause, or both."""
+        if self.undecided:
+            return answer == "inconclusive"
+        return answer in (self.verdict, self.cause, self.expected, *self.parts)
 
 
 @contextlib.contextmanager
@@ -179,7 +195,7 @@ def write(
     tables += _vantages(scenario, folder, end, servers, lacking)
     if "client chains" not in lacking:
         tables += _observed(scenario, chain, folder)
-        if scenario.clients and servers is None:  # else the chains are those of whatever intercepts
+        if scenario.clients and (servers is None or not scenario.forged):  # else it is known only to what intercepts
             told = ndjson(scenario, seed=seed, forged=forged, noise=noise).encode()
             (folder / "reports.ndjson.gz").write_bytes(gzip.compress(told, mtime=0))
             tables.append(("[reports]", {"files": ["reports.ndjson.gz"]}))
@@ -325,10 +341,9 @@ def _play(arguments: argparse.Namespace) -> int:
     else:
         print(outcome.summary)
         print(f"report: {text(outcome.folder / 'report.html', 1000)}")
-        print(f"built as: {drill.expected}")
+        print(drill.told)
         if answer:
-            right = answer in (drill.verdict, drill.cause, drill.expected)
-            print(f"you said: {text(answer, 80)}, which is {'right' if right else 'wrong'}")
+            print(f"you said: {text(answer, 80)}, which is {'right' if drill.right(answer) else 'wrong'}")
     if outcome.error is not None:
         raise outcome.error
     return outcome.exit_code
@@ -344,7 +359,9 @@ def _drawn(seed: int, folder: Path) -> Iterator[Drill]:
     drawn = draw(seed, end)
     made = drawn.scenario
     incident = write(made, folder, end, seed=seed, lacking=drawn.lacking, name=f"DRILL-{seed}", noise=True)
-    yield Drill("random", incident, made.verdict, made.cause, made.onset, made.failing, "")
+    parts = tuple(f"{part.verdict} / {part.cause}" for part in made.parts)
+    undecided = drawn.verdicts == {"inconclusive"}
+    yield Drill("random", incident, made.verdict, made.cause, made.onset, made.failing, "", "", undecided, parts)
 
 
 def _ask() -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from irkit.certificate import Certificate
-from irkit.drill.pki import Credential
+from irkit.drill.pki import Credential, authority, new_key
 from irkit.drill.scenario import ClientChain, Scenario, Shipped
 
 __all__ = ["ndjson"]
@@ -26,15 +26,16 @@ def ndjson(scenario: Scenario, *, seed: int, forged: float = 0.0, noise: bool = 
     Args:
         scenario: What happened.
         seed: Of what is forged, and of the noise.
-        forged: The part of all reports that is forged, 0 to below 1: the genuine chain where clients saw another, and
-            chains that say the network only asked for a sign-in.
+        forged: The part of all reports that is forged, 0 to below 1: the chain that the server presents where clients
+            saw another and, where somebody intercepts, a sign-in page's, as if that were all.
         noise: Clocks that are off, reports sent twice, those of other hosts and of connections that succeeded, log
             lines, and lines that are no reports.
     """
     dice = Random(f"reports {seed}")  # noqa: S311 - reproducible, not secret
     lines = [_report(scenario, client, n) for client in scenario.clients for n in range(_EACH)]
     count = round(len(lines) * forged / (1 - forged))
-    lines += list(_forged(scenario, dice, max(count, bool(forged and lines))))
+    if forged and lines:
+        lines += list(_forged(scenario, dice, max(count, 1)))
     written = [json.dumps(line) for line in lines]
     if noise and lines:
         written = [json.dumps(_skewed(line, dice)) for line in lines]
@@ -57,9 +58,13 @@ def _report(scenario: Scenario, client: ClientChain, number: int) -> dict[str, A
 
 
 def _forged(scenario: Scenario, dice: Random, count: int) -> Iterator[dict[str, Any]]:
+    gateway = authority("Hotel Gateway", "Hotel", at=scenario.clients[0].at - timedelta(days=300), key=new_key(dice))
+    page = gateway.issue("login.hotel.example", at=scenario.clients[0].at - _MINUTE, days=30, key=new_key(dice))
     for number in range(count):
-        client = dice.choice(scenario.clients)
-        yield _line(scenario, client.release, scenario.now, client.at, result=dice.choice((1, 2)), device=90 + number)
+        client, shown = dice.choice(scenario.clients), scenario.now
+        if scenario.verdict == "mitm" and dice.random() < 0.5:
+            shown = page
+        yield _line(scenario, client.release, shown, client.at, result=dice.choice((1, 2)), device=90 + number)
 
 
 def _skewed(line: dict[str, Any], dice: Random) -> dict[str, Any]:
