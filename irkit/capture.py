@@ -3,45 +3,27 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime
-from enum import Enum
 from typing import Literal
 
 from irkit import iana, render
 from irkit.chain import Attempt, CaptureFailure, Chain
 from irkit.errors import CaptureError, InputError
 from irkit.hello import KEY_TYPES, Offer
-from irkit.link import Endpoint, Link, a_label, dial, resolve
+from irkit.link import Endpoint, a_label, resolve
+from irkit.loop import ask_all
 from irkit.proxy import Proxy
-from irkit.starttls import check_protocol, start_tls
-from irkit.visit import Ask, Visit, after, ways_of
+from irkit.starttls import check_protocol
+from irkit.target import Target
+from irkit.visit import SNI, Ask, ways_of
 
 __all__ = ["SNI", "CaptureFailure", "capture", "capture_all"]
 
 KeyType = Literal["any", "rsa", "ecdsa", "eddsa", "mldsa"]
 
 _VERSIONS = {name: number for number, name in iana.PROTOCOLS.items()}
-_WORKERS = 32
 _ADDRESSES = 64  # the most addresses of one name that are asked
-
-
-class SNI(Enum):
-    """The default of server_name=: send the host's name. None sends no SNI."""
-
-    HOST = "host"
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """One call's arguments, checked."""
-
-    host: Endpoint
-    name: str | None
-    ask: Ask
-    proxy: Proxy | None
-    deadline: float
 
 
 def capture(
@@ -91,21 +73,18 @@ def capture(
         CaptureError: No address gave a chain; the hint says what to try.
         InputError: An argument can't be used.
     """
-    call = _check(
-        host, port, server_name=server_name, proxy=proxy, proxy_auth_env=proxy_auth_env, starttls=starttls,
-        deadline=deadline, vantage=vantage, key_type=key_type, client=client_certificate, minimum=minimum,
-        maximum=maximum, alpn=alpn, sweep=sweep, max_bytes=max_bytes, max_certificates=max_certificates,
+    target, ask = _check(
+        Target(host, port, connect or "", starttls or "", proxy or "", proxy_auth_env or ""),
+        server_name=server_name, deadline=deadline, vantage=vantage, key_type=key_type, client=client_certificate,
+        minimum=minimum, maximum=maximum, alpn=alpn, sweep=sweep, max_bytes=max_bytes,
+        max_certificates=max_certificates,
     )  # fmt: skip
-    targets = _targets(call, connect)[:_ADDRESSES]
-    failures: list[CaptureFailure] = []
-    for number, target in enumerate(targets):
-        share = (call.deadline - time.monotonic()) / (len(targets) - number)
-        found = _visit(call, target, time.monotonic() + share)
-        if isinstance(found, Chain):
-            return after(failures, found)
-        failures.append(found)
-    reasons = "; ".join(dict.fromkeys(f"{failure.where}: {failure.reason}" for failure in failures))
-    raise CaptureError(f"no chain from {render.text(reasons, 600)}", failures[0].hint)
+    ((_, found),) = ask_all([target], ask, concurrency=1, deadline=deadline)
+    if isinstance(found, Chain):
+        return found
+    several = len({attempt.where for attempt in found.attempts}) > 1
+    reason = found.reason if several else f"{found.where}: {found.reason}"
+    raise CaptureError(f"no chain from {render.text(reason, 600)}", found.hint)
 
 
 def capture_all(
@@ -139,33 +118,33 @@ def capture_all(
     Raises:
         InputError: An argument can't be used.
     """
-    call = _check(
-        host, port, server_name=server_name, proxy=proxy, proxy_auth_env=proxy_auth_env, starttls=starttls,
-        deadline=deadline, vantage=vantage, key_type=key_type, client=client_certificate, minimum=minimum,
-        maximum=maximum, alpn=alpn, sweep=sweep, max_bytes=max_bytes, max_certificates=max_certificates,
+    target, ask = _check(
+        Target(host, port, connect or "", starttls or "", proxy or "", proxy_auth_env or ""),
+        server_name=server_name, deadline=deadline, vantage=vantage, key_type=key_type, client=client_certificate,
+        minimum=minimum, maximum=maximum, alpn=alpn, sweep=sweep, max_bytes=max_bytes,
+        max_certificates=max_certificates,
     )  # fmt: skip
     at = datetime.now(UTC)
-    try:
-        targets = _targets(call, connect)
-    except CaptureError as error:
-        attempt = Attempt(str(call.host), "resolve", error.message)
-        return (CaptureFailure(str(call.host), error.message, (attempt,), at, error.hint, vantage),)
-    asked, left = targets[:_ADDRESSES], targets[_ADDRESSES:]
-    with ThreadPoolExecutor(min(_WORKERS, len(asked))) as pool:
-        found = tuple(pool.map(lambda target: _visit(call, target, call.deadline), asked))
+    where, place = str(target.endpoint), Endpoint.parse(target.connect or str(target.endpoint), port)
+    addresses: tuple[str, ...] = (place.host,)
+    if not target.proxy or not Proxy.parse(target.proxy).resolves:
+        try:
+            addresses = resolve(place, time.monotonic() + deadline)
+        except CaptureError as error:
+            attempt = Attempt(where, "resolve", error.message)
+            return (CaptureFailure(where, error.message, (attempt,), at, error.hint, vantage),)
+    targets = [replace(target, connect=str(Endpoint(address, place.port))) for address in addresses]
+    found = dict(ask_all(targets[:_ADDRESSES], ask, concurrency=_ADDRESSES, deadline=deadline))
     why = f"not asked: of the {len(targets)} addresses, the first {_ADDRESSES} are"
     hint = "name an address with connect="
-    return found + tuple(CaptureFailure(f"{call.host} at {target}", why, (), at, hint, vantage) for target in left)
+    left = (CaptureFailure(f"{where} at {one.connect}", why, (), at, hint, vantage) for one in targets[_ADDRESSES:])
+    return (*(found[one] for one in targets[:_ADDRESSES]), *left)
 
 
 def _check(
-    host: str,
-    port: int,
+    target: Target,
     *,
     server_name: str | SNI | None,
-    proxy: str | None,
-    proxy_auth_env: str | None,
-    starttls: str | None,
     deadline: float,
     vantage: str,
     key_type: KeyType,
@@ -176,13 +155,9 @@ def _check(
     sweep: bool,
     max_bytes: int,
     max_certificates: int,
-) -> _Call:
+) -> tuple[Target, Ask]:
     """Checks the arguments."""
-    if not 0 < port < 65536 or not host:
-        raise InputError(f"not an endpoint: {render.text(host, 100)} port {port}", "give a host and a port")
-    endpoint = Endpoint(host.removeprefix("[").removesuffix("]") if ":" in host else host, port)
-    if set(host) & set("/:@") and not endpoint.is_address:
-        raise InputError(f"not a host: {render.text(host, 100)}", 'give host and port apart: "api.example.com", 8443')
+    target = _check_target(target)
     if max_bytes < 1 or max_certificates < 1:
         raise InputError("a limit below 1", "leave max_bytes= and max_certificates= out, or give more")
     if not all(protocol.isascii() and 0 < len(protocol) < 256 for protocol in alpn):
@@ -200,17 +175,30 @@ def _check(
         if maximum != "TLSv1.3":
             raise InputError("ML-DSA needs TLS 1.3", "leave maximum= out")
         minimum = maximum
-    reached = Proxy.parse(proxy, proxy_auth_env or "") if proxy else None
     ask = Ask(
         ways_of(Offer(None, _VERSIONS[minimum], _VERSIONS[maximum], key_type, alpn), short=sweep or key_type != "any"),
+        server_name=_name_to_send(target.endpoint, server_name),
         vantage=vantage,
-        proxy=str(reached or ""),
-        starttls=check_protocol(starttls) if starttls else "",
         client=client,
         max_bytes=max_bytes,
         max_certificates=max_certificates,
     )
-    return _Call(endpoint, _name_to_send(endpoint, server_name), ask, reached, time.monotonic() + deadline)
+    return target, ask
+
+
+def _check_target(target: Target) -> Target:
+    host, port = target.host, target.port
+    if not 0 < port < 65536 or not host:
+        raise InputError(f"not an endpoint: {render.text(host, 100)} port {port}", "give a host and a port")
+    host = host.removeprefix("[").removesuffix("]") if ":" in host else host
+    if set(host) & set("/:@") and not Endpoint(host, port).is_address:
+        raise InputError(f"not a host: {render.text(host, 100)}", 'give host and port apart: "api.example.com", 8443')
+    if target.proxy:
+        Proxy.parse(target.proxy, target.proxy_auth_env)
+    if target.starttls:
+        check_protocol(target.starttls)
+    connect = str(Endpoint.parse(target.connect, port)) if target.connect else ""
+    return replace(target, host=host, connect=connect)
 
 
 def _name_to_send(host: Endpoint, server_name: str | SNI | None) -> str | None:
@@ -221,51 +209,3 @@ def _name_to_send(host: Endpoint, server_name: str | SNI | None) -> str | None:
     if not isinstance(name, str) or Endpoint(name, host.port).is_address:
         return None
     return a_label(name.rstrip("."))
-
-
-def _targets(call: _Call, connect: str | None) -> list[Endpoint]:
-    target = Endpoint.parse(connect, call.host.port) if connect else call.host
-    if call.proxy is not None and call.proxy.resolves:
-        return [target]
-    return [Endpoint(address, target.port) for address in resolve(target, call.deadline)]
-
-
-def _visit(call: _Call, target: Endpoint, deadline: float) -> Chain | CaptureFailure:
-    """Asks one address until it has a result."""
-    visit = Visit(call.ask, call.host, call.name, target)
-    while visit.result is None:
-        try:
-            with _open(call, target, deadline) as link:
-                _talk(visit, link)
-        except CaptureError as error:
-            visit.unreachable(error.message, error.hint)
-    return visit.result
-
-
-def _open(call: _Call, target: Endpoint, deadline: float) -> Link:
-    """A link on which TLS can begin."""
-    link = dial(target, deadline) if call.proxy is None else call.proxy.connect(target, deadline)
-    if call.ask.starttls:
-        try:
-            start_tls(link, call.ask.starttls, call.name or call.host.host)
-        except BaseException:
-            link.close()
-            raise
-    return link
-
-
-def _talk(visit: Visit, link: Link) -> None:
-    """One way over one connection."""
-    answer = visit.start()
-    while True:
-        try:
-            if answer:
-                link.send(answer)
-            if visit.talk is None:
-                return
-            data = link.receive(timeout=visit.talk.patience)
-        except CaptureError as error:
-            if visit.talk is not None:
-                visit.lost(error.message, error.hint)
-            return
-        answer = visit.feed(data)

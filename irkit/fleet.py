@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple
 
 from irkit import render
-from irkit.capture import capture
 from irkit.chain import Attempt, CaptureFailure, Chain
-from irkit.errors import CaptureError, InputError, RunError
+from irkit.errors import InputError, RunError
 from irkit.hello import Offer
 from irkit.loop import ask_all
 from irkit.target import Target
@@ -51,7 +50,7 @@ def capture_many(
 
     Args:
         targets: `host`, `host:port`, or either and `address:port` to connect to instead, and more that `Target.parse`
-            reads; taken as there is room. Those through a proxy or STARTTLS are asked after the others.
+            reads; taken as there is room.
         concurrency: Endpoints asked at a time, in this process or in each of the executor's tasks.
         executor: Any `concurrent.futures` executor to do it in tasks of 64 endpoints: a `ProcessPoolExecutor` for
             another core, a Dask cluster's `Client.get_executor()` for other machines. It is left running.
@@ -116,35 +115,8 @@ def _run(
 ) -> Iterator[tuple[Target, Chain | CaptureFailure]]:
     # the name of this place is asked where the capture runs, not where it was ordered
     here = os.environ.get("IRKIT_VANTAGE", "local") if vantage is None else vantage
-    ask = Ask(FIRST_LOOK if sweep else ways_of(Offer(), short=False), here, first_look=sweep)
-    roundabout: list[Target] = []
-
-    def direct() -> Iterator[Target]:
-        for target in targets:
-            if target.plain:
-                yield target
-            else:
-                roundabout.append(target)
-
-    yield from ask_all(direct(), ask, concurrency=concurrency, deadline=deadline)
-    one = partial(_roundabout, sweep=sweep, deadline=deadline, vantage=here)
-    pool = ThreadPoolExecutor(concurrency, thread_name_prefix="irkit-capture")
-    try:
-        for start in range(0, len(roundabout), 4 * concurrency):
-            yield from pool.map(one, roundabout[start : start + 4 * concurrency])
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _roundabout(target: Target, *, sweep: bool, deadline: float, vantage: str) -> tuple[Target, Chain | CaptureFailure]:
-    try:
-        return target, capture(
-            target.host, target.port, connect=target.connect or None, starttls=target.starttls or None,
-            proxy=target.proxy or None, proxy_auth_env=target.proxy_auth_env or None, deadline=deadline,
-            vantage=vantage, sweep=sweep,
-        )  # fmt: skip
-    except (CaptureError, InputError) as error:
-        return target, _failure(str(target), error.message, error.hint, vantage)
+    ask = Ask(FIRST_LOOK if sweep else ways_of(Offer(), short=False), vantage=here, first_look=sweep)
+    return ask_all(targets, ask, concurrency=concurrency, deadline=deadline)
 
 
 def _batch(run: _Run, targets: list[Target], _: bytes) -> _Batch:

@@ -99,8 +99,7 @@ class Link:
             sock: Connected; closed by `close`.
             deadline: As `time.monotonic()` counts.
         """
-        self._socket, self.deadline, self._pending = sock, deadline, b""
-        self.heard = 0
+        self._socket, self._deadline, self._heard = sock, deadline, False
 
     def __enter__(self) -> Self:
         return self
@@ -122,70 +121,26 @@ class Link:
             self._socket.settimeout(self._remaining())
             self._socket.sendall(data)
         except OSError as error:
-            raise broken(error, heard=self.heard > 0) from None
+            raise broken(error, heard=self._heard) from None
 
-    def receive(self, size: int = 65536, timeout: float | None = None) -> bytes:
+    def receive(self, size: int) -> bytes:
         """What came, at most `size` bytes; empty when the other side closed the connection.
-
-        Args:
-            size: The most bytes.
-            timeout: Seconds of silence to bear, when less than the deadline leaves.
 
         Raises:
             CaptureError: The deadline passed or the connection was reset.
         """
-        if self._pending:
-            data, self._pending = self._pending[:size], self._pending[size:]
-            return data
-        remaining = self._remaining()
         try:
-            self._socket.settimeout(remaining if timeout is None else min(timeout, remaining))
+            self._socket.settimeout(self._remaining())
             data = self._socket.recv(size)
-        except TimeoutError as error:
-            if timeout is not None and timeout < remaining:
-                raise CaptureError(f"said nothing more for {timeout:g} s", _SLOW_HINT) from None
-            raise broken(error, heard=self.heard > 0) from None
         except OSError as error:
-            raise broken(error, heard=self.heard > 0) from None
-        self.heard += len(data)
+            raise broken(error, heard=self._heard) from None
+        self._heard = self._heard or bool(data)
         return data
-
-    def exactly(self, count: int) -> bytes:
-        """The next `count` bytes.
-
-        Raises:
-            CaptureError: They did not come.
-        """
-        data = b""
-        while len(data) < count:
-            more = self.receive(count - len(data))
-            if not more:
-                raise CaptureError("closed the connection", "is this the right port and protocol?")
-            data += more
-        return data
-
-    def line(self) -> bytes:
-        """The next line, without its end; at most 8192 bytes long.
-
-        Raises:
-            CaptureError: None came, or a longer one.
-        """
-        data = b""
-        while b"\n" not in data:
-            more = self.receive(4096)
-            if not more or len(data) > 8192:
-                raise CaptureError(
-                    "closed the connection" if not more else f"answered no line of text: {render.text(data, 60)}",
-                    "is this the right port and protocol?",
-                )
-            data += more
-        found, self._pending = data.split(b"\n", 1)[0], data.split(b"\n", 1)[1] + self._pending
-        return found.rstrip(b"\r")
 
     def _remaining(self) -> float:
-        remaining = self.deadline - time.monotonic()
+        remaining = self._deadline - time.monotonic()
         if remaining <= 0:
-            raise broken(TimeoutError(), heard=self.heard > 0)
+            raise broken(TimeoutError(), heard=self._heard)
         return remaining
 
 

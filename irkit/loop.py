@@ -14,18 +14,23 @@ import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from irkit.chain import Attempt, CaptureFailure, Chain
 from irkit.errors import CaptureError, InputError, IrkitError
 from irkit.link import Endpoint, broken, resolve, unreachable
+from irkit.proxy import Proxy
 from irkit.target import Target
-from irkit.visit import Ask, Visit, after, all_failed
+from irkit.visit import SNI, Ask, Visit, after, all_failed
 
 __all__ = ["ask_all"]
 
 _RESOLVERS = 16  # names looked up at a time
+_ADDRESSES = 64  # the most addresses of one name that are asked
 _SLOW_NAME = CaptureError("did not resolve within the deadline", "check the name and the resolver")
+_SLOW_HINT = "give a longer deadline, or check the path to the host"
+_PROXY_HINT = "check the proxy's address, or go without"
 
 
 def ask_all(
@@ -35,12 +40,15 @@ def ask_all(
 
     Args:
         targets: Taken one by one, as there is room.
-        ask: What is asked; nothing of it but `ways` and the limits changes what is done here: there is no proxy.
+        ask: What is asked of each; a target's own proxy and protocol stand for those in it.
         concurrency: Connections at a time.
         deadline: Seconds for one endpoint, its name and all its addresses.
 
     Yields:
         Each endpoint with its chain, or why there is none, as they come.
+
+    Raises:
+        InputError: The client certificate can't be used.
     """
     loop = _Loop(ask, deadline)
     waiting = iter(targets)
@@ -65,18 +73,48 @@ def ask_all(
 class _Guest:
     """One endpoint being asked."""
 
-    __slots__ = ("addresses", "deadline", "failures", "goal", "heard", "limit", "name", "out", "sock", "target",
-                 "until", "visit")  # fmt: skip
+    __slots__ = ("addresses", "ask", "connected", "deadline", "doors", "failures", "goal", "heard", "limit", "name",
+                 "out", "peers", "sock", "target", "until", "visit")  # fmt: skip
 
-    def __init__(self, target: Target, deadline: float) -> None:
-        self.target, self.name = target, target.server_name
+    def __init__(self, target: Target, ask: Ask, deadline: float) -> None:
+        self.target = target
+        if not target.plain:
+            proxy = Proxy.parse(target.proxy, target.proxy_auth_env) if target.proxy else None
+            ask = replace(ask, proxy=proxy, starttls=target.starttls)
+        self.ask = ask
+        self.name = target.server_name if isinstance(ask.server_name, SNI) else ask.server_name
         self.goal = Endpoint.parse(target.connect, target.port) if target.connect else target.endpoint
         self.deadline = self.limit = self.until = deadline  # of all, of this address, of this wait
-        self.addresses: list[str] = []
+        self.addresses: tuple[str, ...] = ()  # those not asked yet
+        self.peers: tuple[Endpoint, ...] = ()  # where the proxy is
+        self.doors: tuple[Endpoint, ...] = ()  # where to connect to for the visit: the first is being tried
         self.failures: list[CaptureFailure] = []
         self.visit: Visit | None = None
         self.sock: socket.socket | None = None
-        self.out, self.heard = b"", False
+        self.out, self.connected, self.heard = b"", False, False
+
+    @property
+    def nameless(self) -> bool:
+        """Whether addresses are all that is given."""
+        proxy = self.ask.proxy
+        here = proxy is None or not proxy.resolves
+        return (proxy is None or proxy.endpoint.is_address) and (not here or self.goal.is_address)
+
+    def look_up(self) -> None:
+        """Looks up the names.
+
+        Raises:
+            CaptureError: One has no address.
+        """
+        proxy = self.ask.proxy
+        if proxy is not None:
+            try:
+                found = resolve(proxy.endpoint, self.deadline)
+            except CaptureError as error:
+                raise CaptureError(f"the proxy {proxy}: {error.message}", _PROXY_HINT) from None
+            self.peers = tuple(Endpoint(address, proxy.endpoint.port) for address in found)
+        left_to_it = proxy is not None and proxy.resolves
+        self.addresses = (self.goal.host,) if left_to_it else resolve(self.goal, self.deadline)[:_ADDRESSES]
 
 
 class _Loop:
@@ -90,7 +128,7 @@ class _Loop:
         self._count = itertools.count()
         self._done: list[tuple[Target, Chain | CaptureFailure]] = []
         self._resolvers: ThreadPoolExecutor | None = None
-        self._resolved: queue.SimpleQueue[tuple[_Guest, tuple[str, ...] | CaptureError]] = queue.SimpleQueue()
+        self._resolved: queue.SimpleQueue[tuple[_Guest, CaptureError | None]] = queue.SimpleQueue()
         self._wake, self._waker = socket.socketpair()
         self._wake.setblocking(False)
         self._selector.register(self._wake, selectors.EVENT_READ)
@@ -115,13 +153,13 @@ class _Loop:
 
     def begin(self, target: Target) -> None:
         try:
-            guest = _Guest(target, time.monotonic() + self._deadline)
+            guest = _Guest(target, self._ask, time.monotonic() + self._deadline)
         except InputError as error:
-            self._done.append((target, self._nameless(target, "capture", error)))
+            self._done.append((target, self._nowhere(target, "capture", error)))
             return
         self._guests.add(guest)
-        if guest.goal.is_address:
-            guest.addresses = [guest.goal.host]
+        if guest.nameless:
+            guest.look_up()
             self._next_address(guest)
             return
         self._wait(guest, guest.deadline)
@@ -151,7 +189,8 @@ class _Loop:
     def _resolve(self, guest: _Guest) -> None:
         """Runs in a thread of its own: the system's resolver waits."""
         try:
-            self._resolved.put((guest, resolve(guest.goal, guest.deadline)))
+            guest.look_up()
+            self._resolved.put((guest, None))
         except CaptureError as error:
             self._resolved.put((guest, error))
         with suppress(OSError):  # the loop is closed
@@ -161,16 +200,15 @@ class _Loop:
         with suppress(BlockingIOError):
             self._wake.recv(4096)
         while not self._resolved.empty():
-            guest, found = self._resolved.get()
+            guest, error = self._resolved.get()
             if guest not in self._guests:
                 continue
-            if isinstance(found, CaptureError):
-                self._end(guest, self._nameless(guest.target, "resolve", found))
+            if error is not None:
+                self._end(guest, self._nowhere(guest.target, "resolve", error))
             else:
-                guest.addresses = list(found)
                 self._next_address(guest)
 
-    def _nameless(self, target: Target, how: str, error: IrkitError) -> CaptureFailure:
+    def _nowhere(self, target: Target, how: str, error: IrkitError) -> CaptureFailure:
         where = str(target.endpoint)
         attempts = (Attempt(where, how, error.message),)
         return CaptureFailure(where, error.message, attempts, datetime.now(UTC), error.hint, self._ask.vantage)
@@ -182,45 +220,47 @@ class _Loop:
     def _next_address(self, guest: _Guest) -> None:
         now = time.monotonic()
         guest.limit = now + (guest.deadline - now) / len(guest.addresses)
-        self._wait(guest, guest.limit)
-        address = Endpoint(guest.addresses.pop(0), guest.goal.port)
-        guest.visit = Visit(self._ask, guest.target.endpoint, guest.name, address)
+        address = Endpoint(guest.addresses[0], guest.goal.port)
+        guest.addresses = guest.addresses[1:]
+        guest.visit = Visit(guest.ask, guest.target.endpoint, guest.name, address)
+        guest.doors = guest.peers or (address,)
         self._connect(guest, guest.visit)
 
     def _connect(self, guest: _Guest, visit: Visit) -> None:
-        to = visit.to
+        self._wait(guest, guest.limit)
+        to = guest.doors[0]
         guest.sock = sock = socket.socket(socket.AF_INET6 if ":" in to.host else socket.AF_INET, socket.SOCK_STREAM)
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        guest.out, guest.heard = visit.start(), False
+        guest.out, guest.connected, guest.heard = visit.start(), False, False
         try:
-            sock.connect((to.host, to.port))
-        except BlockingIOError:
-            pass
+            with suppress(BlockingIOError):
+                sock.connect((to.host, to.port))
+            with suppress(BlockingIOError):  # a near server has answered already
+                guest.out = guest.out[sock.send(guest.out) :]
+                guest.connected = True
         except OSError as error:
-            self._unreachable(guest, visit, unreachable(error))
+            self._unreachable(guest, visit, error)
             return
-        try:  # a near server has answered already
-            guest.out = guest.out[sock.send(guest.out) :]
-        except BlockingIOError:
-            pass
-        except OSError as error:
-            self._unreachable(guest, visit, unreachable(error))
-            return
-        self._selector.register(sock, selectors.EVENT_WRITE if guest.out else selectors.EVENT_READ, guest)
+        ready = guest.connected and not guest.out
+        self._selector.register(sock, selectors.EVENT_READ if ready else selectors.EVENT_WRITE, guest)
 
     def _speak(self, guest: _Guest) -> None:
-        """Sends what waits to be sent."""
+        """Sends what waits to be sent, now that there is a connection or none to be had."""
         sock, visit = guest.sock, guest.visit
         assert sock is not None
         assert visit is not None
         try:
-            guest.out = guest.out[sock.send(guest.out) :]
+            guest.out = guest.out[sock.send(guest.out) :]  # nothing, too: that tells whether there is a connection
+            guest.connected = True
         except BlockingIOError:
             return
         except OSError as error:
-            self._selector.unregister(sock)
-            self._unreachable(guest, visit, unreachable(error))
+            if guest.connected:
+                self._lose(guest, broken(error, heard=guest.heard))
+            else:
+                self._selector.unregister(sock)
+                self._unreachable(guest, visit, error)
             return
         if not guest.out:
             self._selector.modify(sock, selectors.EVENT_READ, guest)
@@ -238,22 +278,29 @@ class _Loop:
             return
         guest.heard = True
         if answer := visit.feed(data):
-            with suppress(OSError):  # it is short; what went wrong is told by the next recv
-                sock.send(answer)
-        if visit.talk is None:
+            try:
+                guest.out = answer[sock.send(answer) :]
+            except BlockingIOError:
+                guest.out = answer
+            except OSError:
+                pass  # what went wrong is told by the next recv
+        if not visit.talking:
             self._leave(guest, visit)
-        elif patience := visit.talk.patience:
+            return
+        if guest.out:
+            self._selector.modify(sock, selectors.EVENT_WRITE, guest)
+        if patience := visit.patience:
             self._wait(guest, min(guest.limit, time.monotonic() + patience))
 
     def _expire(self, guest: _Guest) -> None:
         if guest.visit is None:
-            self._end(guest, self._nameless(guest.target, "resolve", _SLOW_NAME))
-        elif guest.out and not guest.heard:
+            self._end(guest, self._nowhere(guest.target, "resolve", _SLOW_NAME))
+        elif not guest.connected:
             assert guest.sock is not None
             self._selector.unregister(guest.sock)
-            self._unreachable(guest, guest.visit, unreachable(TimeoutError()))
+            self._unreachable(guest, guest.visit, TimeoutError())
         elif guest.until < guest.limit:
-            self._lose(guest, CaptureError("said nothing more for a while", "give a longer deadline"))
+            self._lose(guest, CaptureError(f"said nothing more for {guest.visit.patience:g} s", _SLOW_HINT))
         else:
             self._lose(guest, broken(TimeoutError(), heard=guest.heard))
 
@@ -262,10 +309,18 @@ class _Loop:
         guest.visit.lost(error.message, error.hint)
         self._leave(guest, guest.visit)
 
-    def _unreachable(self, guest: _Guest, visit: Visit, error: CaptureError) -> None:
+    def _unreachable(self, guest: _Guest, visit: Visit, error: OSError) -> None:
+        """Goes on to the proxy's next address, or gives the visit up."""
         assert guest.sock is not None
         guest.sock.close()
-        visit.unreachable(error.message, error.hint)
+        guest.doors = guest.doors[1:]
+        if guest.doors and time.monotonic() < guest.limit:
+            self._connect(guest, visit)
+            return
+        why = unreachable(error)
+        if guest.ask.proxy is not None:
+            why = CaptureError(f"the proxy {guest.ask.proxy}: {why.message}", _PROXY_HINT)
+        visit.unreachable(why.message, why.hint)
         self._next(guest, visit)
 
     def _leave(self, guest: _Guest, visit: Visit) -> None:
@@ -288,7 +343,7 @@ class _Loop:
         if guest.addresses and guest.deadline > time.monotonic():
             self._next_address(guest)
         else:
-            self._end(guest, all_failed(guest.failures))
+            self._end(guest, all_failed(str(guest.target.endpoint), guest.failures))
 
     def _end(self, guest: _Guest, result: Chain | CaptureFailure) -> None:
         self._guests.discard(guest)

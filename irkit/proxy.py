@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 import ipaddress
 import os
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Self
 from urllib.parse import urlsplit
 
 from irkit import render
 from irkit.errors import CaptureError, InputError
-from irkit.link import Endpoint, Link, a_label, dial, resolve
+from irkit.link import Endpoint, a_label
+from irkit.wire import Wire
 
 __all__ = ["Proxy"]
 
@@ -78,50 +80,28 @@ class Proxy:
     def __str__(self) -> str:
         return f"{self.scheme}://{self.endpoint}"
 
-    def connect(self, target: Endpoint, deadline: float) -> Link:
-        """A link to the target through the proxy.
+    def ask(self, wire: Wire, target: Endpoint) -> Generator[None, bytes]:
+        """Has it connect to the target.
 
         Raises:
-            CaptureError: The proxy can't be reached, or does not connect.
+            CaptureError: It does not.
         """
-        link = self._dial(deadline)
         try:
-            if self.scheme == "http":
-                self._connect_http(link, target)
-            else:
-                self._connect_socks(link, target)
+            yield from (self._connect_http if self.scheme == "http" else self._connect_socks)(wire, target)
         except CaptureError as error:
-            link.close()
             if error.message.startswith("the proxy"):
                 raise
             raise CaptureError(f"the proxy {self} {error.message}", error.hint) from None
-        except BaseException:
-            link.close()
-            raise
-        return link
 
-    def _dial(self, deadline: float) -> Link:
-        last: CaptureError | None = None
-        try:
-            for address in resolve(self.endpoint, deadline):
-                try:
-                    return dial(Endpoint(address, self.endpoint.port), deadline)
-                except CaptureError as error:
-                    last = error
-        except CaptureError as error:
-            last = error
-        assert last is not None  # a name resolves to one address at least, or says why not
-        raise CaptureError(f"the proxy {self}: {last.message}", "check the proxy's address, or go without") from None
-
-    def _connect_http(self, link: Link, target: Endpoint) -> None:
+    def _connect_http(self, wire: Wire, target: Endpoint) -> Generator[None, bytes]:
         """RFC 9110, section 9.3.6."""
         target = Endpoint(a_label(target.host), target.port)
         head = f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n"
         if self.user:
             secret = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
             head += f"Proxy-Authorization: Basic {secret}\r\n"
-        link.send(f"{head}\r\n".encode())
-        status = link.line().decode("latin-1")
+        wire.say(f"{head}\r\n".encode())
+        status = (yield from wire.line()).decode("latin-1")
         parts = status.split(" ", 2)
         if not status.startswith("HTTP/1.") or len(parts) < 2:
             raise CaptureError(
@@ -133,33 +113,33 @@ class Proxy:
                 hint = "name the environment variable that holds user:password as proxy_auth_env="
             raise CaptureError(f"the proxy {self} answered {render.text(' '.join(parts[1:]), 80)}", hint)
         for _ in range(200):
-            if not link.line():
+            if not (yield from wire.line()):
                 return
         raise CaptureError(f"the proxy {self} answered with too many header lines", "use another proxy")
 
-    def _connect_socks(self, link: Link, target: Endpoint) -> None:
+    def _connect_socks(self, wire: Wire, target: Endpoint) -> Generator[None, bytes]:
         """RFC 1928, with the user name and password of RFC 1929."""
-        link.send(b"\x05\x02\x00\x02" if self.user else b"\x05\x01\x00")
-        version, method = link.exactly(2)
+        wire.say(b"\x05\x02\x00\x02" if self.user else b"\x05\x01\x00")
+        version, method = yield from wire.exactly(2)
         if version != 5:
             raise CaptureError(f"the proxy {self} does not speak SOCKS 5", "is it an HTTP proxy? http://…")
         if method == 2 and self.user:
             user, password = self.user.encode()[:255], self.password.encode()[:255]
-            link.send(b"\x01" + bytes([len(user)]) + user + bytes([len(password)]) + password)
-            if link.exactly(2)[1] != 0:
+            wire.say(b"\x01" + bytes([len(user)]) + user + bytes([len(password)]) + password)
+            if (yield from wire.exactly(2))[1] != 0:
                 raise CaptureError(f"the proxy {self} refused user and password", "check the variable's user:password")
         elif method != 0:
             raise CaptureError(
                 f"the proxy {self} wants a way to log in that was not offered",
                 "name the environment variable that holds user:password as proxy_auth_env=",
             )
-        link.send(b"\x05\x01\x00" + _socks_address(target) + target.port.to_bytes(2, "big"))
-        _, reply, _, kind = link.exactly(4)
+        wire.say(b"\x05\x01\x00" + _socks_address(target) + target.port.to_bytes(2, "big"))
+        _, reply, _, kind = yield from wire.exactly(4)
         if reply:
             why = _REPLIES.get(reply, f"reply {reply}")
             raise CaptureError(f"the proxy {self} could not connect: {why}", "check host and port, or another proxy")
-        link.exactly({1: 4, 4: 16}.get(kind) or link.exactly(1)[0])
-        link.exactly(2)
+        size = {1: 4, 4: 16}.get(kind) or (yield from wire.exactly(1))[0]
+        yield from wire.exactly(size + 2)
 
 
 def _socks_address(target: Endpoint) -> bytes:

@@ -7,21 +7,32 @@ alert, a wrong key, silence) is said of its chain, or is the reason why there is
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from enum import Enum
 from typing import Protocol
 
 from irkit import iana
 from irkit.certificate import Certificate
 from irkit.chain import Attempt, CaptureFailure, Chain, Obtained
+from irkit.errors import CaptureError
 from irkit.flight import Flight
 from irkit.handshake import Handshake
 from irkit.hello import Offer, ShortHandshake
 from irkit.link import Endpoint
 from irkit.possession import Possession, check_possession
+from irkit.proxy import Proxy
+from irkit.starttls import start_tls
+from irkit.wire import Wire
 
-__all__ = ["FIRST_LOOK", "Ask", "Visit", "after", "all_failed", "ways_of"]
+__all__ = ["FIRST_LOOK", "SNI", "Ask", "Visit", "after", "all_failed", "ways_of"]
+
+
+class SNI(Enum):
+    """The default of server_name=: send the host's name. None sends no SNI."""
+
+    HOST = "host"
 
 
 class _Talk(Protocol):
@@ -55,11 +66,14 @@ FIRST_LOOK = (("hello", Offer(maximum=0x0303)), ("hello", Offer()))
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What is asked of every address.
+    """What is asked of an address.
 
     Attributes:
         ways: What to try in order: `handshake` or `hello`, each with its offer.
-        vantage, proxy, starttls: As `Obtained` has them.
+        server_name: The SNI, A-labels, where it isn't the host's name.
+        vantage: A name for the place this is run from.
+        proxy: What to go through.
+        starttls: The protocol to speak first; empty for none.
         client: Paths of a PEM certificate and its key, or None.
         first_look: To end at Certificate, without a look at who holds the key.
         max_bytes: The most bytes read from one connection.
@@ -67,8 +81,9 @@ class Ask:
     """
 
     ways: tuple[tuple[str, Offer], ...]
+    server_name: str | SNI | None = SNI.HOST
     vantage: str = "local"
-    proxy: str = ""
+    proxy: Proxy | None = None
     starttls: str = ""
     client: tuple[str, str] | None = None
     first_look: bool = False
@@ -82,10 +97,10 @@ class Visit:
     Attributes:
         to: The address.
         result: Its chain, or why there is none; None until then.
-        talk: The handshake under way; None when a new connection is wanted, or nothing more.
     """
 
-    __slots__ = ("_ask", "_at", "_attempts", "_began", "_host", "_left", "_name", "_way", "result", "talk", "to")
+    __slots__ = ("_ask", "_at", "_attempts", "_before", "_began", "_host", "_left", "_name", "_talk", "_way", "_wire",
+                 "result", "to")  # fmt: skip
 
     def __init__(self, ask: Ask, host: Endpoint, server_name: str | None, address: Endpoint) -> None:
         """Begins with nothing asked.
@@ -101,8 +116,10 @@ class Visit:
         self._left = iter(ask.ways)
         self._way = next(self._left)
         self._attempts: list[Attempt] = []
+        self._wire = Wire()
+        self._before: Generator[None, bytes] | None = None
+        self._talk: _Talk | None = None
         self.result: Chain | CaptureFailure | None = None
-        self.talk: _Talk | None = None
 
     @property
     def where(self) -> str:
@@ -110,25 +127,33 @@ class Visit:
         where = str(self.to) if self.to == self._host else f"{self._host} at {self.to}"
         return f"{where} through {self._ask.proxy}" if self._ask.proxy else where
 
+    @property
+    def talking(self) -> bool:
+        """Whether the connection is still of use; if not, another is wanted, unless there is a result."""
+        return self._talk is not None or self._before is not None
+
+    @property
+    def patience(self) -> float | None:
+        """Seconds of silence to bear; None for as long as there is time."""
+        return None if self._talk is None else self._talk.patience
+
     def start(self) -> bytes:
         """Begins the next way on a new connection; what to send first.
 
         Raises:
             InputError: The client certificate can't be used.
         """
-        how, offer = self._way
-        ask, offer = self._ask, replace(offer, server_name=self._name)
-        if how == "handshake":
-            self.talk = Handshake(
-                offer, ask.client, max_bytes=ask.max_bytes, max_certificates=ask.max_certificates
-            )  # fmt: skip
-        else:
-            self.talk = ShortHandshake(offer, max_bytes=ask.max_bytes, max_certificates=ask.max_certificates)
-        return self.talk.start()
+        if self._ask.proxy is None and not self._ask.starttls:
+            return self._start_tls()
+        self._wire = Wire()
+        self._before = self._say_before()
+        return self._go_on(None)
 
     def feed(self, data: bytes) -> bytes:
         """Takes what came (nothing: the server closed the connection); what to send before it is left."""
-        talk = self.talk
+        if self._before is not None:
+            return self._go_on(data)
+        talk = self._talk
         assert talk is not None
         if not data:
             self.lost("closed the connection")
@@ -140,16 +165,57 @@ class Visit:
 
     def lost(self, reason: str, hint: str = "") -> None:
         """The connection ended, or time did: what the server did, and what to do about it."""
-        assert self.talk is not None
-        self.talk.lost(f"the server {reason}")
-        self._leave(self.talk, hint)
+        if self._before is not None:
+            try:
+                self._before.throw(CaptureError(reason, hint))
+            except CaptureError as error:
+                self.unreachable(error.message, error.hint)
+        else:
+            assert self._talk is not None
+            self._talk.lost(f"the server {reason}")
+            self._leave(self._talk, hint)
 
     def unreachable(self, reason: str, hint: str) -> None:
-        """There is no connection to be had; another hello won't change that."""
+        """There is no way to where TLS begins; another hello won't change that."""
+        self._before = self._talk = None
         self._fail(reason, hint)
 
+    def _say_before(self) -> Generator[None, bytes]:
+        """The conversation that leads to where TLS begins."""
+        if self._ask.proxy is not None:
+            yield from self._ask.proxy.ask(self._wire, self.to)
+        if self._ask.starttls:
+            yield from start_tls(self._wire, self._ask.starttls, self._name or self._host.host)
+
+    def _go_on(self, data: bytes | None) -> bytes:
+        wire = self._wire
+        assert self._before is not None
+        try:
+            self._before.send(data)  # type: ignore[arg-type]  # None begins it
+        except CaptureError as error:
+            self.unreachable(error.message, error.hint)
+            return b""
+        except StopIteration:
+            self._before = None
+            wire.out += self._start_tls()
+            if wire.heard:  # what came too early is read as TLS
+                wire.out += self.feed(wire.heard)
+        out, wire.out = wire.out, b""
+        return out
+
+    def _start_tls(self) -> bytes:
+        how, offer = self._way
+        ask, offer = self._ask, replace(offer, server_name=self._name)
+        if how == "handshake":
+            self._talk = Handshake(
+                offer, ask.client, max_bytes=ask.max_bytes, max_certificates=ask.max_certificates
+            )  # fmt: skip
+        else:
+            self._talk = ShortHandshake(offer, max_bytes=ask.max_bytes, max_certificates=ask.max_certificates)
+        return self._talk.start()
+
     def _leave(self, talk: _Talk, hint: str = "") -> None:
-        self.talk = None
+        self._talk = None
         flight, failure = talk.flight, talk.failure
         if flight.certificates is not None:
             if failure:
@@ -207,7 +273,7 @@ class Visit:
             attempts=tuple(self._attempts),
             findings=tuple(findings),
             vantage=ask.vantage,
-            proxy=ask.proxy,
+            proxy=str(ask.proxy or ""),
             starttls=ask.starttls,
         )
         return Chain(tuple(map(Certificate, flight.certificates)), obtained)
@@ -232,10 +298,10 @@ def after(failures: Sequence[CaptureFailure], chain: Chain) -> Chain:
     return Chain(chain.certificates, replace(chain.obtained, attempts=earlier + chain.obtained.attempts))
 
 
-def all_failed(failures: Sequence[CaptureFailure]) -> CaptureFailure:
+def all_failed(host: str, failures: Sequence[CaptureFailure]) -> CaptureFailure:
     """The failure of a host, none of whose addresses gave a chain."""
     if len(failures) == 1:
         return failures[0]
     reasons = dict.fromkeys(f"{failure.where}: {failure.reason}" for failure in failures)
     attempts = tuple(attempt for failure in failures for attempt in failure.attempts)
-    return replace(failures[0], reason="; ".join(reasons), attempts=attempts)
+    return replace(failures[0], where=host, reason="; ".join(reasons), attempts=attempts)

@@ -26,8 +26,8 @@ ORDER = [
     "missing", "changes", "spki", "runbook",
     # chains from endpoints and files
     "messages", "flight", "possession", "link", "pcap", "recordings",
-    "chainjson", "chainfile", "hello", "handshake", "starttls",
-    "proxy", "visit", "capture", "target", "loop", "fleet", "fleetfile",
+    "chainjson", "chainfile", "hello", "handshake", "wire",
+    "starttls", "proxy", "visit", "target", "loop", "capture", "fleet", "fleetfile",
     # paths, and pins
     "truststore", "signature", "objections", "trust", "aia",
     "pins.binary_xml", "pins.keys", "pins.markup", "pins.release", "pins.pattern",
