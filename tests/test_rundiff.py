@@ -37,7 +37,7 @@ def test_what_is_new_and_what_is_gone_is_told(mitm: dict[str, Any]) -> None:
     changes = {(c.what, c.before, c.after) for c in compare_runs(mitm, later)}
     assert ("verdict", "mitm / interception-untrusted-ca", "none") in changes
     assert ("confidence", "97 %", "99 %") in changes
-    assert ("onset", "2026-11-23T08:42:00Z", "unknown") in changes
+    assert ("onset", "2026-11-23 08:42 UTC", "unknown") in changes
     assert ("finding", f"{gone['says']} ({gone['source']})", "") in changes
     assert ("finding", "", "It is over. (metrics)") in changes
     assert ("missing", f"{had['source']}: {had['reason']}", "") in changes
@@ -51,7 +51,7 @@ def test_runs_of_different_hosts_and_what_is_no_result_are_refused(mitm: dict[st
         compare_runs(mitm, mitm | {"host": "else.example"})
     with pytest.raises(InputError, match="not as irkit writes it"):
         compare_runs(mitm, mitm | {"findings": 3})
-    for content in ("", "[]", "{}", '{"schema": "other/1"}'):
+    for content in ("", "[]", "{}", '{"schema": "other/1"}', '{"schema": "irkit.result/1", "started": "soon"}'):
         (tmp_path / "result.json").write_text(content)
         with pytest.raises(InputError) as caught:
             load_result(tmp_path)
@@ -75,6 +75,39 @@ def test_the_command_prints_text_markdown_or_json_and_hostile_findings_stay_text
     assert "\n- finding, new: " in chat
     assert "<" not in chat
     assert main(["report", "--diff", *runs, "--json"]) == 1
-    assert {change["what"] for change in json.loads(capsys.readouterr().out)} == {"finding"}
+    said = json.loads(capsys.readouterr().out)
+    assert {change["what"] for change in said["changes"]} == {"finding"}
+    assert said["after"] == {"started": "2026-11-23T12:00:00Z", "verdict": "mitm", "cause": "interception-untrusted-ca"}
     assert main(["report", "--diff", runs[1], runs[1]]) == 0
-    assert "nothing changed" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert shown.startswith("api.example.com, 2026-11-23 12:00 UTC to 2026-11-23 12:00 UTC: nothing changed\n")
+    assert "verdict: still mitm / interception-untrusted-ca, 97 % confident" in shown
+
+
+def test_what_is_the_same_thing_with_other_numbers_or_words_is_one_change(
+    mitm: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The next run an hour later counts more failures: that is no finding gone and another come."""
+    mitm, later = copy.deepcopy(mitm), copy.deepcopy(mitm)
+    for run, failed in ((mitm, "1,204 of 2,000"), (later, "3,417 of 5,100")):
+        run["findings"] = [
+            {"id": "failures-rise", "says": f"{failed} validations failed.", "source": "metrics"},
+            {"id": "client-chain-product", "says": "One.", "source": "phone.pem"},
+        ]
+    later["findings"][1]["says"] = "Another."
+    later["cohorts"][0]["share"] = 0.5
+    later["missing"] = mitm["missing"][1:]
+    for name, content in (("a", mitm), ("b", later)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "result.json").write_text(json.dumps(content))
+    assert main(["report", "--diff", str(tmp_path / "a"), str(tmp_path / "b")]) == 1
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "  verdict: still mitm / interception-untrusted-ca, 97 % confident",
+        (
+            "  who: all releases in ap-south, AS64500: mitm / interception-untrusted-ca, 25 % of all validations → "
+            "all releases in ap-south, AS64500: mitm / interception-untrusted-ca, 50 % of all validations"
+        ),
+        f"  missing, had since: {mitm['missing'][0]['source']}: {mitm['missing'][0]['reason']}",
+        "  finding, with newer numbers: 3,417 of 5,100 validations failed. (metrics)",
+        "  finding: One. (phone.pem) → Another. (phone.pem)",
+    ]
