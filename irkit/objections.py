@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["DEPTH", "Objection", "Why", "called", "issued_by_cas", "objection", "weakly_signed"]
 
 DEPTH = 12  # certificates in a path, root included
+_LOOKED = 100  # names and constraints that are looked at for the words of an objection; the verifier looks at all
 
 Why = Literal[
     "", "empty", "unreadable", "expired", "not-yet-valid", "name", "unknown-root", "missing-issuer", "bad-signature",
@@ -147,7 +148,7 @@ def _extension(certificate: Certificate, name: str) -> Any:
     try:
         if certificate.x509 is not None:
             return certificate.x509.extensions.get_extension_for_class(getattr(x509, name)).value
-    except (x509.ExtensionNotFound, ValueError, TypeError):
+    except Exception:  # noqa: BLE001, S110 - absent, or odd: parsing is lazy and raises many kinds; the verifier judges it
         pass
     return None
 
@@ -213,29 +214,29 @@ def _critical(certificate: Certificate) -> set[str]:
     try:
         extensions = certificate.x509.extensions if certificate.x509 is not None else ()
         return {extension.oid.dotted_string for extension in extensions if extension.critical}
-    except ValueError:
+    except Exception:  # noqa: BLE001 - as in _extension
         return set()
 
 
 def _out_of_bounds(path: _Path, *, excluded: bool) -> Objection:
     """Which CA may not issue for which of the leaf's names (RFC 5280, section 4.2.1.10)."""
-    for certificate in path[1:]:
-        bounds = _extension(certificate, "NameConstraints")
-        for name in () if bounds is None else path[0].dns_names:
-            trees = [tree for tree in bounds.permitted_subtrees or () if _is_network(tree) == bool(_address(name))]
-            forbidden = [tree for tree in bounds.excluded_subtrees or () if _within(name, tree)]
-            if forbidden or (trees and not any(_within(name, tree) for tree in trees)):
-                shown = ", ".join(render.text(tree.value, 80) for tree in (forbidden or trees)[:5])
-                may = f"may not issue for {shown}" if forbidden else f"may issue for {shown} only"
+    bounded = [(one, found) for one in path[1:] if (found := _extension(one, "NameConstraints")) is not None]
+    for certificate, bounds in bounded:
+        permitted, forbidden = tuple(bounds.permitted_subtrees or ()), tuple(bounds.excluded_subtrees or ())
+        if max(len(permitted), len(forbidden)) > _LOOKED:
+            continue
+        for name in path[0].dns_names[:_LOOKED]:
+            alike = [tree for tree in permitted if _is_network(tree) == bool(_address(name))]
+            hit = [tree for tree in forbidden if _within(name, tree)]
+            if hit or (alike and not any(_within(name, tree) for tree in alike)):
+                shown = ", ".join(render.text(tree.value, 80) for tree in (hit or alike)[:5])
+                may = f"may not issue for {shown}" if hit else f"may issue for {shown} only"
                 says = f"{called(certificate)} {may} (its name constraints), so not for {render.text(name, 80)}"
                 return "name-constraints", says, certificate
-    at_fault = next((c for c in path[1:] if _extension(c, "NameConstraints") is not None), path[-1])
+    at_fault = bounded[0][0] if bounded else path[-1]
     what = "exclude" if excluded else "do not permit"
-    return (
-        "name-constraints",
-        f"the name constraints of {called(at_fault)} {what} a name of {called(path[0])}",
-        at_fault,
-    )
+    says = f"the name constraints of {called(at_fault)} {what} a name of {called(path[0])}"
+    return "name-constraints", says, at_fault
 
 
 def _is_network(tree: x509.GeneralName) -> bool:

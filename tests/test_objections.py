@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import subprocess
+import zipfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 from forge import EPOCH, Identity, make_key, root, self_signed
 
+from irkit.aia import issuer_urls
+from irkit.appraisal import appraise
 from irkit.certificate import Certificate
+from irkit.chain import Chain
 from irkit.trust import TrustStore, Verification, verify
 
 AT = EPOCH + timedelta(days=5)
@@ -93,6 +97,37 @@ def test_each_broken_rule_is_named_with_the_certificate_at_fault(
     chain = leaf.chain if leaf.above else (*leaf.chain, SIGNER.certificate)
     found = verify(chain, STORE, at=AT)
     assert (found.why, found.reason, found.certificate) == (why, says, at_fault.certificate)
+
+
+def test_a_thousand_names_and_constraints_are_named_shortly() -> None:
+    trees = [x509.DNSName(f"c{number}.example") for number in range(1000)]
+    ca = constraints(permitted=trees)
+    found = verify(ca.issue(*(f"n{number}.test" for number in range(1000))).chain, STORE, at=AT)
+    assert (found.why, found.certificate) == ("name-constraints", ca.certificate)
+    assert found.reason == "the name constraints of CN=Bound CA do not permit a name of CN=n0.test"
+
+
+def test_no_certificate_of_the_corpus_breaks_the_judgement(corpus: Path) -> None:
+    with zipfile.ZipFile(corpus / "certificates.zip") as archive:
+        names = [name for name in archive.namelist() if not name.endswith("/")]
+        odd = [one for one in (Certificate.from_der(archive.read(name)) for name in names) if breaks(one)]
+    assert len(odd) > 100
+    for certificate in odd:
+        chain = Chain((certificate, certificate, ROOT.certificate))
+        for store in (STORE, TrustStore("itself", (certificate,))):
+            found = appraise(chain, "x.test", trust=store, at=certificate.not_before or AT)
+            assert found.verification.reason
+            assert len(found.answers()) >= 4
+        issuer_urls(certificate)
+
+
+def breaks(certificate: Certificate) -> bool:
+    """Whether cryptography loads it and raises later."""
+    try:
+        list(certificate.x509.extensions if certificate.x509 is not None else ())
+    except Exception:  # noqa: BLE001 - whatever it raises
+        return True
+    return False
 
 
 @pytest.mark.parametrize("odd", ["leaf", "CA"])
