@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -74,13 +74,8 @@ def _plan(arguments: argparse.Namespace) -> int:
         "broken": plan.broken,
         "tolerate": rotation.tolerate,
         "earliest": plan.earliest.isoformat() if plan.earliest else None,
-        "releases": [
-            {"release": f.release, "platform": f.platform, "share": f.share, "answer": f.answer, "why": f.why}
-            for f in plan.fates
-        ],
-        "milestones": [
-            {"days": m.days, "at": m.at.isoformat(), "what": m.what, "state": m.state} for m in plan.milestones
-        ],
+        "releases": [asdict(fate) for fate in plan.fates],
+        "milestones": [asdict(step) | {"at": step.at.isoformat()} for step in plan.milestones],
         "notes": list(plan.notes),
     }
     print(json.dumps(document, indent=1))
@@ -97,7 +92,7 @@ def _preflight(arguments: argparse.Namespace) -> int:
     evidence = gather(rotation.incident, progress=_say)
     found = preflight(evidence, rotation, plan_rotation(evidence, rotation), classify(evidence))
     if arguments.json:
-        points = [{"name": point.name, "ok": point.ok, "says": point.says} for point in found.points]
+        points = [asdict(point) for point in found.points]
         print(json.dumps({"schema": "irkit.preflight/1", "ok": found.ok, "points": points}, indent=1))
     else:
         print(repr(found))

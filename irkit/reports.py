@@ -105,9 +105,19 @@ class Reports:
             report, chain = sighting.report, sighting.chain
             who = " ".join(part for part in (report.app, report.version, report.platform) if part) or "unknown"
             where = ", ".join(part for part in (report.region, report.network) if part) or "unknown"
-            leaf = chain.leaf.pin if len(chain) else report.pins[0] if report.pins else "not told"
             issuer = chain.leaf.issuer if len(chain) else ""
-            rows.append((sighting.count, sighting.devices or "", who, where, report.kind, leaf, issuer, sighting.last))
+            rows.append(
+                (
+                    sighting.count,
+                    sighting.devices or "",
+                    who,
+                    where,
+                    report.kind,
+                    sighting.leaf or "not told",
+                    issuer,
+                    sighting.last,
+                )
+            )
         return rows
 
     def __repr__(self) -> str:

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -226,9 +227,7 @@ def _document(releases: Sequence[Release], found: Sequence[PinFinding]) -> dict[
             }
             for release in releases
         ],
-        "findings": [
-            {"id": item.id, "severity": item.severity, "says": item.says, "where": item.where} for item in found
-        ],
+        "findings": [asdict(item) for item in found],
     }
 
 
