@@ -47,7 +47,9 @@ def _failures(facts: Facts, case: Case, seen: Observations) -> None:
     count = f"{onset.failures:.0f} of {onset.validations:.0f} validations failed, {onset.excess:.0f} over the baseline"
     between = f" ({onset.earliest:%H:%M} to {onset.latest:%H:%M})" if onset.earliest < onset.latest else ""
     since = f"since {onset.at:%Y-%m-%d %H:%M} UTC{between}"
-    seen.add("failures-rise", f"{text(cohort.name)}: {count}, {since}, as a {onset.shape}.", source)
+    usual = "" if onset.usual is None else f"; the same hours of the days before let expect {onset.usual:.0f}"
+    shape = "recurring rise" if onset.shape == "recurring" else onset.shape
+    seen.add("failures-rise", f"{text(cohort.name)}: {count}, {since}, as a {shape}{usual}.", source)
     places = counted_places(onset)  # a client's word for its network is not where the failures are counted
     if places:
         where = ", ".join(text(place) for place in places)

@@ -132,6 +132,7 @@ def failure_ratio(source: Evidence | Failures, verdict: Verdict | None = None, *
         f"Share of pin validations of {text(shown.failures.host)} that fail, {shown.what}, in steps of "
         f"{span(shown.step)}, UTC. A line breaks where there were no validations or no data. A shaded band is the 95 % "
         "interval of an onset. Below: all traffic."
+        + ("" if shown.usual is None else " Dotted: what is usual at that hour for all together, by the days before.")
     )
     return Picture(png, shown.alt, caption)
 
@@ -147,6 +148,8 @@ def _draw_lines(axes: Axes, shown: Trend) -> None:
         )  # fmt: skip
         if line.seen:
             highest = max(highest, float(np.nanmax(line.ratio)))
+    if shown.usual is not None:
+        axes.plot(shown.starts, 100 * shown.usual, color=MUTED, linestyle=":", linewidth=1.2)
     height = 100 * min(1.04, max(1.15 * highest, 0.001))
     axes.set_ylim(-0.02 * height, height)
     _name_lines(axes, shown.lines, height)

@@ -71,7 +71,8 @@ def _who(client: Client) -> str:
 
 def passing(case: Case) -> bool:
     """Whether the failures, if they are counted at all, came and went as at a sign-in page."""
-    return case.onset is None or case.onset.shape in ("blip", "recurring")
+    # Nor are failures over that merely come every day at this hour and still last.
+    return case.onset is None or (case.onset.shape in ("blip", "recurring") and case.onset.end is not None)
 
 
 def _told(facts: Facts, case: Case, seen: Observations) -> None:

@@ -84,6 +84,7 @@ class Trend:
         validations: Of everyone, a bin.
         marks: In order of time.
         onset: When the failures began; None if unknown.
+        usual: Everyone's ratio at the same hours of the days before, a bin; None where these were not counted.
     """
 
     failures: Failures
@@ -94,6 +95,7 @@ class Trend:
     validations: NDArray[Any]
     marks: tuple[Mark, ...]
     onset: datetime | None
+    usual: NDArray[Any] | None = None
 
     @property
     def alt(self) -> str:
@@ -119,6 +121,9 @@ class Trend:
                 peak = int(np.nanargmax(line.ratio))
                 shown += f", highest {percent(float(line.ratio[peak]))} at {str(self.starts[peak])[11:16]}"
             said.append(f"{text(line.name, 60)}: {shown}.")
+        if self.usual is not None:
+            least, most = (percent(float(edge)) for edge in (np.nanmin(self.usual), np.nanmax(self.usual)))
+            said.append(f"Usual at these hours for all together, by the days before: {least} to {most}.")
         return " ".join(said + [f"Marked: {text(mark.what, 80)}, {moment(mark.at)}." for mark in self.marks])
 
     @property
@@ -148,9 +153,12 @@ def trend(
     failures = source.failures if isinstance(source, Evidence) else source
     if failures is None or not len(failures.times) or not failures.cohorts:
         return None
+    from irkit.usual import Usual
+
     by = by or _telling(failures)
     roles = (by,) if isinstance(by, str) and by else tuple(by)
     width = -(-len(failures.times) // POINTS)
+    usual = Usual.of(failures)
     return Trend(
         failures=failures,
         by=" and ".join(roles),
@@ -160,6 +168,7 @@ def trend(
         validations=_pack(failures.totals()[1], width),
         marks=_marks(evidence, verdict, failures),
         onset=verdict.onset if verdict is not None else None,
+        usual=None if usual is None else usual.ratio()[::width],
     )
 
 

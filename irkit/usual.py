@@ -43,11 +43,11 @@ class Usual:
 
     @classmethod
     def of(cls, failures: Failures) -> Usual | None:
-        """None where fewer than two days were counted."""
+        """None where no hour of the window was counted on two days."""
         if failures.before is None or not len(failures.times):
             return None
         found = cls(failures.before, failures.times)
-        return found if int((found.n.sum(axis=(0, 2)) > 0).sum()) >= LEAST_DAYS else None
+        return None if np.isnan(found.ratio()).all() else found
 
     def beyond(self, failures: Floats, validations: Floats) -> Floats:
         """Failures by cohort and bin without those that are usual at their hour but not at the quietest one.

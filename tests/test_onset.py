@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from prometheus_server import MINUTES, START
 
+from irkit.archive import load_evidence, save_evidence
 from irkit.changepoint import _best, _gains, dispersion, episode
+from irkit.classify import classify
 from irkit.errors import InputError
+from irkit.facts import establish
 from irkit.failures import Failures
+from irkit.gather import begin, gather_failures
+from irkit.incident import parse_incident
 from irkit.metrics import load_failures, query_failures
 from irkit.onset import Onset, onset, onsets
 
@@ -86,6 +92,22 @@ def test_what_comes_every_day_at_this_hour_is_recurring_and_a_step_beside_it_is_
     kept = load_failures(found.raw, "daily.example", source=history)
     assert kept == found
     assert onsets(kept) == (step, daily)
+
+
+def test_the_days_before_go_with_the_evidence_into_the_verdict(history: str, tmp_path: Path) -> None:
+    incident = parse_incident(
+        f'[incident]\nhost = "daily.example"\nstart = {START.isoformat()}\n'
+        f'end = {(START + (MINUTES - 1) * MINUTE).isoformat()}\n[metrics]\nurl = "{history}"\n',
+        folder=tmp_path,
+    )
+    evidence = gather_failures(begin(incident))
+    assert evidence.failures is not None
+    assert evidence.failures.before is not None
+    kept = load_evidence(save_evidence(evidence, tmp_path / "kept"))
+    assert kept.failures == evidence.failures
+    assert [one.shape for one in establish(kept).onsets] == ["step", "recurring"]
+    said = [finding.says for finding in classify(kept).findings]
+    assert any("as a recurring rise; the same hours of the days before let expect" in one for one in said)
 
 
 def test_two_incidents_at_once_are_told_apart(history: str) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from irkit.failures import Failures
 from irkit.onset import Onset, onsets
+from irkit.trend import trend
 from irkit.usual import Usual
 
 DAY, QUARTER = 1440, 15
@@ -182,3 +183,18 @@ def test_a_selection_keeps_the_days_before_of_its_cohorts() -> None:
     assert found.before is not None
     assert found.before.cohorts == found.cohorts
     assert len(found.before.failures) == 2
+
+
+def test_the_picture_over_time_shows_what_is_usual_and_says_so() -> None:
+    usual = spike(600, 60, 0.3)
+    shown = trend(drawn(both(usual, spike(900, DAY, 0.4, "eu")), usual))
+    assert shown is not None
+    assert shown.usual is not None
+    assert len(shown.usual) == len(shown.starts)
+    high = (shown.starts >= np.datetime64("2026-11-20T10:00")) & (shown.starts < np.datetime64("2026-11-20T11:00"))
+    assert shown.usual[high].min() > 0.05 > 10 * shown.usual[~high].max()
+    assert "Usual at these hours for all together, by the days before: 0." in shown.alt
+    alone = trend(drawn(usual, usual, days=0))
+    assert alone is not None
+    assert alone.usual is None
+    assert "Usual" not in alone.alt
