@@ -15,8 +15,10 @@ help:
 demo: .venv/workbench.stamp
 	@sh .ci/demo
 
+# It asks nothing about news and looks for no update: the machine of an incident may have no way out.
 lab: .venv/workbench.stamp
-	.venv/bin/jupyter lab notebooks/triage.ipynb $$([ "$$(id -u)" != 0 ] || echo --allow-root)
+	.venv/bin/jupyter lab notebooks/triage.ipynb --LabApp.news_url=None \
+		--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate $$([ "$$(id -u)" != 0 ] || echo --allow-root)
 
 # The other Pythons come before the long run, so that pytest's last line is the one of all tests.
 test: tools .venv/test.stamp .tools/mitmproxy/bin/mitmdump .tools/schedulers/bin/jupyter-server

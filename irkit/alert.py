@@ -84,7 +84,15 @@ def load_alerts(source: str | Path, *, deadline: float = DEADLINE, **access: Unp
     if name.startswith(("http://", "https://")):
         from irkit.transport import get
 
-        return parse_alerts(get(name, deadline=deadline, max_bytes=LIMIT, **access), name)
+        address, mark, _ = name.partition("#")
+        body = b"<" if mark else get(name, deadline=deadline, max_bytes=LIMIT, **access)
+        if body.lstrip()[:1] == b"<":
+            base = address.partition("?")[0].rstrip("/").removesuffix("/api/v2/alerts")
+            raise InputError(
+                f"{text(name)} is a page for people, not an API",
+                f"give {text(base)}/api/v2/alerts for an Alertmanager, /api/v1/alerts for a Prometheus",
+            )
+        return parse_alerts(body, name)
     if name == "-":
         return parse_alerts(sys.stdin.buffer.read(LIMIT + 1), "standard input")
     hint = "give a file, - for standard input, or a URL"

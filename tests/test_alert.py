@@ -25,7 +25,7 @@ from programs import free_port, listening
 import irkit
 from irkit.alert import Alert, incident_from_alerts, load_alerts, parse_alerts
 from irkit.cli import main
-from irkit.errors import InputError, MetricsError
+from irkit.errors import InputError
 from irkit.incident import Annotation, Incident, MetricsSource, ObservedSource, ReleaseSource, Vantage, parse_incident
 from irkit.incidentfile import incident_toml, with_absolute_paths
 
@@ -351,17 +351,3 @@ def test_prometheus_own_alerts_become_an_incident_and_a_triage(tmp_path: Path, t
     assert irkit.load_incident(folder / "incident.toml").releases == tuple(
         irkit.incidentfile.with_absolute_paths(irkit.load_incident(drill.incident)).releases
     )
-
-
-def test_an_address_that_gives_no_alert_says_why(fault: Callable[..., Any]) -> None:
-    from prometheus_server import send
-
-    refusing = fault(lambda handler: send(handler, 401, b"no"))
-    with pytest.raises(MetricsError, match="HTTP 401"):
-        load_alerts(refusing.url)
-    endless = fault(lambda handler: send(handler, 200, b" " * (17 * 2**20)))
-    with pytest.raises(MetricsError, match="more than"):
-        load_alerts(endless.url)
-    page = fault(lambda handler: send(handler, 200, b"<html>sign in"))
-    with pytest.raises(InputError, match="no JSON"):
-        load_alerts(page.url)
