@@ -30,7 +30,7 @@ from irkit.resume import go_on, unfinished
 from irkit.summary import result_json, summary_markdown, summary_text
 from irkit.verdict import EXIT_CODES, VERDICTS, Finding, Verdict
 
-__all__ = ["Outcome", "Run", "finish_run", "keep", "open_run", "refuse", "triage"]
+__all__ = ["Outcome", "Run", "finish_run", "keep", "open_run", "refuse", "resumed", "triage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,14 @@ class Run:
     def say(self, line: str) -> None:
         """Tells whoever waits what is being done."""
         print(text(line, 500), flush=True)
+
+    @property
+    def resumed(self) -> str:
+        """What it goes on from, in words; empty where it begins anew."""
+        if not self.evidence.gathered:
+            return ""
+        stages = ", ".join(sorted(self.evidence.gathered))
+        return f"going on from the evidence of {moment(self.evidence.now, seconds=True)}: {stages}"
 
     def __repr__(self) -> str:
         return f"Run of {text(self.incident.id)}, " + (f"in {text(self.folder)}" if self.folder else "nothing written")
@@ -113,9 +121,7 @@ def open_run(
     if folder:
         run = Run(evidence.incident, evidence, Path(folder), started, watched=True)
         if evidence.gathered and not replay:
-            run.say(
-                f"going on from the evidence of {moment(evidence.now, seconds=True)}: {', '.join(evidence.gathered)}"
-            )
+            run.say(run.resumed)
         return run
     if not out:
         return Run(evidence.incident, evidence, None, started)
@@ -123,6 +129,14 @@ def open_run(
     run = Run(evidence.incident, evidence, made, started)
     _leave_incomplete(run, evidence, "it has not ended, or was killed", None)
     return run
+
+
+def resumed(run: Run, out: str | Path) -> Run:
+    """The run, going on from the evidence of one below `out` that asked the same minutes ago and broke off."""
+    earlier = unfinished(Path(out), run.incident, now=run.started)
+    if earlier is None:
+        return run
+    return replace(run, incident=earlier.incident, evidence=keep(run, earlier))
 
 
 def refuse(error: IrkitError, *, out: str | Path) -> Path:
@@ -257,9 +271,7 @@ def triage(
     """
     run = open_run(incident, out=out, replay=replay)
     if resume and not replay:
-        earlier = unfinished(Path(out), run.incident, now=run.started)
-        if earlier is not None:
-            run = replace(run, incident=earlier.incident, evidence=keep(run, earlier))
+        run = resumed(run, out)
     assert run.folder is not None
     if isinstance(incident, Incident):
         file = run.folder / "incident.toml"

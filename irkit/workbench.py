@@ -17,7 +17,7 @@ from irkit.desk import Desk
 from irkit.errors import InputError, IrkitError
 from irkit.question import Question, ask, parse_filter
 from irkit.render import text
-from irkit.run import open_run, refuse
+from irkit.run import open_run, refuse, resumed
 
 __all__ = ["open_desk"]
 
@@ -72,6 +72,10 @@ def open_desk(
             stay = contextlib.ExitStack()
             atexit.register(stay.close)
             run = open_run(ask(question, stay), out=out)
+            if out:
+                run = resumed(run, out)
+                if run.resumed:
+                    run.say(run.resumed)
     except IrkitError as error:
         if isinstance(out, str) and out and not folder:
             refuse(error, out=out)
