@@ -18,7 +18,7 @@ from typing import Any
 from irkit import render
 from irkit.classify import classify
 from irkit.errors import InputError, IrkitError, RunError
-from irkit.files import read_file, workbench_file, write_atomically
+from irkit.files import read_file, run_folder, workbench_file, write_atomically
 from irkit.gather import gather
 from irkit.health import Check, HostHealth, document, examine, textfile, worst
 from irkit.healthindex import MARKS, hosts_table, index_page, state_of
@@ -115,7 +115,7 @@ def open_health(hosts: str | Path, *, out: str | Path = "", folder: str | Path =
     incidents, broken = load_hosts(hosts, now=started)
     if folder:
         return HealthRun(incidents, broken, Path(folder), started, watched=True, runbooks=_own(incidents))
-    made = _make(Path(out), started) if out else None
+    made = run_folder(Path(out) / "runs", started) if out else None
     run = HealthRun(incidents, broken, made, started, runbooks=_own(incidents))
     content = _write(run, (), "incomplete", None)
     if run.folder is not None:
@@ -131,19 +131,6 @@ def _own(incidents: Sequence[Incident]) -> tuple[RunbookSection, ...]:
         with contextlib.suppress(InputError):
             found = {one.cause: one for one in load_runbooks(folder)[0]} | found
     return tuple(found.values())
-
-
-def _make(out: Path, started: datetime) -> Path:
-    for attempt in range(100):
-        made = out / "runs" / (f"{started:%Y%m%dT%H%M%SZ}" + (f"-{attempt}" if attempt else ""))
-        try:
-            made.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise RunError(f"can't make {text(made)}: {text(error.strerror)}", "give --out a folder to write") from None
-        return made
-    raise RunError(f"{text(out)} holds a hundred runs of this second", "give --out another folder")
 
 
 def look(run: HealthRun) -> tuple[HostHealth, ...]:
