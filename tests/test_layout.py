@@ -145,6 +145,13 @@ def test_a_module_imports_only_modules_before_it() -> None:
     assert wrong == []
 
 
+def test_the_way_through_the_code_names_modules_in_their_order() -> None:
+    section = (ROOT / "CONTRIBUTING.md").read_text().partition("## Reading it")[2].partition("\n## ")[0]
+    named = re.findall(r"`([\w.]+)`", section)
+    assert len(named) > 10
+    assert named == sorted(named, key=ORDER.index)
+
+
 @pytest.mark.parametrize(("library", "importer"), SINGLE_IMPORTER.items())
 def test_one_module_imports_this_library(library: str, importer: str) -> None:
     importers = {
