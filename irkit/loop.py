@@ -129,9 +129,7 @@ class _Loop:
         self._done: list[tuple[Target, Chain | CaptureFailure]] = []
         self._resolvers: ThreadPoolExecutor | None = None
         self._resolved: queue.SimpleQueue[tuple[_Guest, CaptureError | None]] = queue.SimpleQueue()
-        self._wake, self._waker = socket.socketpair()
-        self._wake.setblocking(False)
-        self._selector.register(self._wake, selectors.EVENT_READ)
+        self._wake: tuple[socket.socket, socket.socket] | None = None  # what a resolver's thread wakes the loop with
 
     @property
     def busy(self) -> int:
@@ -148,8 +146,8 @@ class _Loop:
         if self._resolvers is not None:
             self._resolvers.shutdown(wait=False, cancel_futures=True)
         self._selector.close()
-        self._wake.close()
-        self._waker.close()
+        for sock in self._wake or ():
+            sock.close()
 
     def begin(self, target: Target) -> None:
         try:
@@ -163,9 +161,12 @@ class _Loop:
             self._next_address(guest)
             return
         self._wait(guest, guest.deadline)
-        if self._resolvers is None:
+        if self._resolvers is None or self._wake is None:
             self._resolvers = ThreadPoolExecutor(_RESOLVERS, thread_name_prefix="irkit-resolve")
-        self._resolvers.submit(self._resolve, guest)
+            self._wake = socket.socketpair()
+            self._wake[0].setblocking(False)
+            self._selector.register(self._wake[0], selectors.EVENT_READ)
+        self._resolvers.submit(self._resolve, guest, self._wake[1])
 
     def turn(self) -> None:
         """Waits for one of the connections, or a deadline."""
@@ -186,7 +187,7 @@ class _Loop:
             self._timers = [timer for timer in self._timers if timer[2] in self._guests and timer[2].until == timer[0]]
             heapq.heapify(self._timers)
 
-    def _resolve(self, guest: _Guest) -> None:
+    def _resolve(self, guest: _Guest, waker: socket.socket) -> None:
         """Runs in a thread of its own: the system's resolver waits."""
         try:
             guest.look_up()
@@ -194,11 +195,12 @@ class _Loop:
         except CaptureError as error:
             self._resolved.put((guest, error))
         with suppress(OSError):  # the loop is closed
-            self._waker.send(b"\0")
+            waker.send(b"\0")
 
     def _take_resolved(self) -> None:
+        assert self._wake is not None
         with suppress(BlockingIOError):
-            self._wake.recv(4096)
+            self._wake[0].recv(4096)
         while not self._resolved.empty():
             guest, error = self._resolved.get()
             if guest not in self._guests:

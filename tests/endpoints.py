@@ -396,6 +396,10 @@ USELESS = {
         zoo.tls12([], EC.key, certificate=b""), "OpenSSL gave up: unexpected message|presented no certificate"
     ),
     "closed after ServerHello": useless(zoo.replying(SERVER_HELLO_ONLY), "the server closed the connection|reset"),
+    "an unknown suite, then silence": raw(
+        zoo.replying_and_silent(zoo.records(zoo.message(2, b"\3\3" + bytes(32) + b"\0\xff\xfe\0"))), None,
+        reason="OpenSSL gave up: unknown cipher returned|did not finish within the deadline", options={"deadline": 3},
+    ),
     "a truncated ServerHello": useless(zoo.replying(zoo.records(zoo.message(2, b"\3\3"))), "malformed TLS message"),
     "a port that nobody listens on": Endpoint("raw", lambda _: _nobody(), reason="refused the connection"),
 }  # fmt: skip

@@ -9,11 +9,16 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 
 import pytest
 import zoo
+from hypothesis import given
+from hypothesis import strategies as st
 from zoo import EC, context, ders, resolving, within
 
 from irkit.capture import capture, capture_all
 from irkit.chain import Chain
 from irkit.errors import CaptureError, InputError
+from irkit.link import Endpoint
+from irkit.proxy import Proxy
+from irkit.wire import Wire
 
 
 def relay(one: socket.socket, other: socket.socket) -> None:
@@ -152,3 +157,28 @@ def test_a_proxy_that_fails_is_named() -> None:
     for url in ("http://[::1", "http://x:99999", "socks4://x:1", "http://x:1/path", "http://"):
         with pytest.raises(InputError, match="not a proxy"):
             capture("a.test", proxy=url)
+
+
+ANSWERS = [b"\5\0", b"\5\2", b"\1\0", b"\5\0\0\1" + bytes(6), b"\5\0\0\3\x02ab\1\2", b"HTTP/1.1 200 OK\r\n", b"\r\n",
+           b"HTTP/1.1\r\n"]  # fmt: skip
+
+
+@given(st.sampled_from(["http", "socks5", "socks5h"]), st.booleans(),
+       st.lists(st.binary(min_size=1, max_size=60) | st.sampled_from(ANSWERS), max_size=8))  # fmt: skip
+def test_any_answer_of_a_proxy_is_a_way_through_or_a_reason(scheme: str, login: bool, answers: list[bytes]) -> None:
+    proxy = Proxy(scheme, Endpoint("proxy.test", 3128), *(("me", "s3cr3t") if login else ()))
+    wire = Wire()
+    talk = proxy.ask(wire, Endpoint("a.test", 443))
+    try:
+        next(talk)
+        for answer in answers:
+            talk.send(answer)
+        talk.send(b"")
+    except StopIteration:
+        return
+    except CaptureError as error:
+        assert error.message.isprintable()
+        assert error.message.startswith(f"the proxy {proxy}")
+        assert "s3cr3t" not in error.message
+        return
+    raise AssertionError("it waits on after the end")

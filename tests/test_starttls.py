@@ -8,9 +8,13 @@ from collections.abc import Callable
 import pytest
 import zoo
 from forge import Identity
+from hypothesis import given
+from hypothesis import strategies as st
 from zoo import EC, context, ders, local, within
 
 from irkit.errors import CaptureError
+from irkit.starttls import PROTOCOLS, start_tls
+from irkit.wire import Wire
 
 
 def lines(*exchange: tuple[bytes, bytes], ends: tuple[bytes, ...] = (b"\n", b">")) -> Callable[[socket.socket], None]:
@@ -98,6 +102,9 @@ def test_starttls_leads_to_the_chain(protocol: str) -> None:
     assert (chain.obtained.starttls, chain.obtained.possession) == (protocol, "proven")
 
 
+SAID = [b"220 x\r\n", b"250-x\r\n", b"250 STARTTLS\r\n", b"* OK\r\n", b"a OK\r\n", b"+OK\r\n", b"234 x\r\n", LDAP_OK,
+        b"S", XMPP_TLS + b"</stream:features>", b"<proceed/>",
+        len(MYSQL_GREETING).to_bytes(3, "little") + b"\0" + MYSQL_GREETING]  # fmt: skip
 REFUSALS = {
     "smtp": lines((b"", b"220 x\r\n"), (b"EHLO", b"250 x\r\n"), (b"STARTTLS", b"454 no TLS today\r\n")),
     "imap": lines((b"", b"* OK\r\n"), (b"a ", b"a BAD what\r\n")),
@@ -127,3 +134,24 @@ def test_starttls_that_fails_is_a_reason(protocol: str, kind: str) -> None:
     ):
         within(20, lambda: local(port, starttls=protocol, deadline=0.7))
     assert raised.value.hint
+
+
+@given(
+    st.sampled_from(sorted(PROTOCOLS)),
+    st.lists(st.binary(min_size=1, max_size=120) | st.sampled_from(SAID), max_size=9),
+)
+def test_any_answer_before_tls_leads_to_tls_or_is_a_reason(protocol: str, answers: list[bytes]) -> None:
+    wire = Wire()
+    talk = start_tls(wire, protocol, "a.test")
+    try:
+        next(talk)
+        for answer in answers:
+            talk.send(answer)
+        talk.send(b"")
+    except StopIteration:
+        return
+    except CaptureError as error:
+        assert error.message.isprintable()
+        assert error.message.startswith(f"before TLS, speaking {protocol}, the server")
+        return
+    raise AssertionError("it waits on after the end")

@@ -342,6 +342,17 @@ def replying(data: bytes) -> Serve:
     return serve
 
 
+def replying_and_silent(data: bytes) -> Serve:
+    """Sends something after the client's first words, and waits for it to leave."""
+
+    def serve(connection: socket.socket) -> None:
+        connection.recv(4096)
+        connection.sendall(data)
+        silent(connection)
+
+    return serve
+
+
 def silent(connection: socket.socket) -> None:
     while connection.recv(4096):
         pass
