@@ -20,6 +20,7 @@ from irkit.crux import crux
 from irkit.evidence import Evidence
 from irkit.facts import Facts, establish
 from irkit.observations import observe
+from irkit.render import text
 from irkit.safety import objection
 from irkit.verdict import CAUSES, VERDICTS, CohortVerdict, Finding, Verdict
 
@@ -90,6 +91,7 @@ def _judge(facts: Facts, case: Case) -> CohortVerdict:
     if refusal is not None or confidence < THRESHOLD:
         # How far from settled: 1 would mean that nothing points anywhere.
         verdict, cause, confidence = "inconclusive", "", round(1 - confidence, 4)
+        checks = checks or _lost(facts)
     else:
         checks.insert(0, crux(facts, case, verdict, cause))
     return CohortVerdict(
@@ -101,6 +103,14 @@ def _judge(facts: Facts, case: Case) -> CohortVerdict:
         findings=tuple(findings),
         would_change_it=tuple(dict.fromkeys(checks)),
     )
+
+
+def _lost(facts: Facts) -> list[str]:
+    """What to have where no observation stands out as the one that decides: what is missing, or more of the same."""
+    lost = [item for item in facts.evidence.missing if item.source.startswith(_RELEVANT)]
+    if not lost:
+        return ["Capture from another trusted vantage, and get the chain that a failing client saw."]
+    return [f"Have what is missing: {text(item.source)}. {text(item.hint or item.reason)}" for item in lost[:3]]
 
 
 def _probabilities(facts: Facts, scores: Mapping[str, float]) -> dict[str, float]:

@@ -45,7 +45,8 @@ class Explanation:
             cohort and role that it needs.
         through: The roles of the better explanation that it owes its failures to: outside that one's cohorts it does
             not fail (Simpson's paradox). Empty where it fails by itself.
-        lift: The first cohort's ratio over that of all others, infinite where those have none.
+        seems: It owes its failures to another, and its first cohort would be blamed all the same: it fails at twice the
+            rate of all others.
     """
 
     roles: tuple[str, ...]
@@ -57,15 +58,22 @@ class Explanation:
     explains: bool
     score: float
     through: tuple[str, ...] = ()
-    lift: float = 1.0
+    seems: bool = False
 
     @property
     def name(self) -> str:
         """The set in words, as `region ap-south`, or `version 5.2.0 or 5.3.0 with region ap-south`."""
-        values = {role: dict.fromkeys(cohort[role] for cohort in self.cohorts) for role in self.roles}
-        if prod(map(len, values.values())) == len(self.cohorts):
-            return " with ".join(f"{role} {_either(found)}" for role, found in values.items())
+        if self.whole:
+            return " with ".join(f"{role} {_either(found)}" for role, found in self._values().items())
         return _either(" with ".join(f"{role} {cohort[role]}" for role in self.roles) for cohort in self.cohorts)
+
+    @property
+    def whole(self) -> bool:
+        """Whether every combination of its values is in it, as of one role always."""
+        return prod(map(len, self._values().values())) == len(self.cohorts)
+
+    def _values(self) -> dict[str, dict[str, None]]:
+        return {role: dict.fromkeys(cohort[role] for cohort in self.cohorts) for role in self.roles}
 
     def __str__(self) -> str:
         owed = f"; only through {' and '.join(self.through)}" if self.through else ""
@@ -91,17 +99,19 @@ def in_words(ranked: Sequence[Explanation]) -> str:
     first, *others = ranked
     if not first.explains:
         return "No label, nor two together, tells those that fail from the others."
+    if len(first.cohorts) > 3 and not first.whole:
+        pairs = f"{len(first.cohorts)} pairs of {' and '.join(first.roles)}"
+        return f"It takes {pairs} to hold the failures: they may be more than one incident."
     said = (
         f"{_begun(first.name)} has {percent(first.share)} of the failures beyond the baseline: "
         f"{percent(first.ratio)} of validations fail there, {percent(first.outside)} elsewhere."
     )
-    for one in [one for one in others if one.through and len(one.roles) == 1 and one.lift >= 2][:2]:
-        if one.roles[0] not in first.roles:
-            leading = f"{one.roles[0]} {_either(one.cohorts[0].values())}"
-            said += (
-                f" {_begun(leading)} stands out too, but only through the {' and '.join(one.through)}: "
-                "outside it works (Simpson's paradox)."
-            )
+    for one in [one for one in others if one.seems and len(one.roles) == 1 and one.roles[0] not in first.roles][:2]:
+        leading = f"{one.roles[0]} {_either(one.cohorts[0].values())}"
+        said += (
+            f" {_begun(leading)} stands out too, but only through the {' and '.join(one.through)}: "
+            "outside it works (Simpson's paradox)."
+        )
     return said
 
 
@@ -129,7 +139,7 @@ def scope(
     k, n, e = beyond(failures, inside)
     spread = dispersion(*map(np.nan_to_num, failures.totals()))
     found = list[Explanation]()
-    masks = list[np.ndarray]()
+    masks = list[tuple[np.ndarray, np.ndarray]]()  # of the set, and of its first cohort
     whole = float(np.maximum(k - e, 0).sum())
     roles = [role for role in failures.roles if len({cohort[role] for cohort in failures.cohorts}) > 1]
     for size in (1, 2) if whole > 0 else ():
@@ -148,20 +158,14 @@ def scope(
             if chosen:
                 mask = np.isin(place, chosen)
                 cohorts = tuple(dict(zip(names, order[i], strict=True)) for i in chosen)
-                one = _explanation(names, cohorts, mask, (k, n, e), spread)
-                found.append(replace(one, lift=_lift(chosen[0], ks - es, ns)))
-                masks.append(mask)
+                found.append(_explanation(names, cohorts, mask, (k, n, e), spread))
+                masks.append((mask, place == chosen[0]))
     ranked = sorted(range(len(found)), key=lambda i: _rank(found[i]))
-    return tuple(_apart(found[i], masks[i], found[ranked[0]], masks[ranked[0]], (k, n, e)) for i in ranked)
+    return tuple(_apart(found[i], masks[i], found[ranked[0]], masks[ranked[0]][0], (k, n, e)) for i in ranked)
 
 
 def _rank(one: Explanation) -> tuple[bool, float]:
     return not one.explains, -one.score
-
-
-def _lift(i: int, excess: np.ndarray, n: np.ndarray) -> float:
-    rest, rest_n = max(float(excess.sum() - excess[i]), 0.0), float(n.sum() - n[i])
-    return float(excess[i] / n[i] * rest_n / rest) if rest > 0 else float("inf")
 
 
 Counts = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -182,14 +186,22 @@ def _explanation(
     return Explanation(names, cohorts, excess, min(share, 1.0), ratio, others, bool(explains), float(score))
 
 
-def _apart(one: Explanation, mask: np.ndarray, best: Explanation, within: np.ndarray, counts: Counts) -> Explanation:
+def _apart(
+    one: Explanation, sets: tuple[np.ndarray, np.ndarray], best: Explanation, within: np.ndarray, counts: Counts
+) -> Explanation:
     """With the better explanation that it owes its failures to, if it has none outside that."""
-    k, n, e = counts
-    alone = mask & ~within
-    if one is best or not best.explains or n[alone].sum() < LEAST:
+    (mask, lead), (k, n, e) = sets, counts
+
+    def ratio(chosen: np.ndarray) -> float:
+        return float((k - e)[chosen].sum()) / max(float(n[chosen].sum()), 1.0)
+
+    if one is best or not best.explains or n[mask & ~within].sum() < LEAST:
         return one
-    ratio = float((k - e)[alone].sum()) / float(n[alone].sum())
-    return replace(one, through=best.roles) if ratio < OUTSIDE * one.excess / float(n[mask].sum()) else one
+    if ratio(mask & ~within) >= OUTSIDE * ratio(mask):
+        return one
+    # That the platform of the failing release fails says nothing more; that a release of the failing region does, does.
+    seems = bool(n[within & ~lead].sum() >= LEAST) and ratio(lead) >= 2 * max(ratio(~lead), 0.0)
+    return replace(one, through=best.roles, seems=seems)
 
 
 def top(

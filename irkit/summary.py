@@ -126,7 +126,8 @@ def onset_inside(evidence: Evidence, verdict: Verdict | None) -> datetime | None
 def explained(evidence: Evidence, verdict: Verdict | None) -> str:
     """Which labels tell those that fail since the onset from the others, in a sentence; empty where it isn't known."""
     begun = onset_inside(evidence, verdict)
-    if evidence.failures is None or begun is None:
+    onsets = {judged.cohort.onset for judged in verdict.cohorts} - {None} if verdict is not None else ()
+    if evidence.failures is None or begun is None or len(onsets) > 1:  # several rises: each cohort says whose it is
         return ""
     from irkit.scope import in_words, scope  # it needs numpy
 

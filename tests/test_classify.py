@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import forge
 import numpy as np
@@ -31,6 +32,9 @@ from incidents import (
 from irkit.certificate import Pin
 from irkit.chain import Chain
 from irkit.classify import classify
+from irkit.drill import write
+from irkit.drill.chance import draw
+from irkit.gather import gather
 from irkit.incident import Vantage
 from irkit.missing import Missing
 from irkit.pins import Inventory
@@ -214,6 +218,15 @@ def test_a_rotation_and_an_interception_at_once_are_two_cohorts_and_the_mitm_lea
     first = remedies(evidence, verdict)
     assert first.do_not[0].startswith("Do not disable")
     assert first.actions[0].action == "investigate-network"
+
+
+def test_what_a_missing_history_leaves_open_is_said_with_how_to_have_it(tmp_path: Path) -> None:
+    """A misconfiguration that falls short of certainty for the missing history alone."""
+    end = NOW.replace(second=0)
+    drawn = draw(15, end)
+    verdict = classify(gather(write(drawn.scenario, tmp_path, end, seed=15, lacking=drawn.lacking)))
+    assert (verdict.verdict, drawn.lacking) == ("inconclusive", {"history"})
+    assert [check.partition(".")[0] for check in verdict.would_change_it] == ["Have what is missing: history"]
 
 
 def test_a_host_alone_is_inconclusive_and_says_what_is_missing(world: World) -> None:

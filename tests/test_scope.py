@@ -52,7 +52,22 @@ def test_two_that_overlap_are_not_one_of_everyone() -> None:
     assert {tuple(one.cohort.items()) for one in onsets(failures)} == {
         (("version", "5.4.0"),), (("region", "ap-south"),)
     }  # fmt: skip
-    assert not any(one.explains for one in scope(failures, since=START + 655 * MINUTE) if len(one.roles) == 1)
+    ranked = scope(failures, since=START + 655 * MINUTE)
+    assert not any(one.explains for one in ranked if len(one.roles) == 1)
+    assert in_words(ranked).endswith(
+        "pairs of version and region to hold the failures: they may be more than one incident."
+    )
+
+
+def test_the_platform_of_the_failing_release_is_no_second_explanation() -> None:
+    """A release of one platform only: that its platform fails says the same once more, and is no paradox."""
+    quiet = drawn(
+        lambda v, *_: after(700, 0.9) * (v == "5.4.0"), lambda v, p, _: (1 / 12) * (v != "5.4.0" or p == "ios")
+    )
+    first, *others = ranked = scope(quiet, since=START + 700 * MINUTE)
+    assert first.cohorts == ({"version": "5.4.0"},)
+    assert [one.through for one in others if one.roles == ("platform",)] == [("version",)]
+    assert "Simpson" not in in_words(ranked)
 
 
 def test_where_everyone_fails_no_cohort_explains_it() -> None:
