@@ -177,7 +177,8 @@ _WORDS = {
     "weak-signature": "weak signature", "weak-key": "weak key", "unchecked": "a signature that can't be checked",
     "not-a-ca": "signed by what is no CA", "path-length": "too many CAs below one", "usage": "not for servers",
     "name-constraints": "a CA that may not issue for this name", "policy": "the rules for public certificates",
-    "critical-extension": "an unknown critical extension", "too-many": "too many CAs of one name",
+    "critical-extension": "an unknown critical extension", "malformed": "a malformed certificate",
+    "too-many": "too many CAs of one name",
     "empty": "no certificate", "unreadable": "an unreadable leaf",
 }  # fmt: skip
 

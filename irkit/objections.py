@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cryptography import x509
     from cryptography.x509.verification import ExtensionPolicy
 
-__all__ = ["DEPTH", "Objection", "Why", "called", "issued_by_cas", "objection", "weakly_signed"]
+__all__ = ["DEPTH", "Objection", "Why", "called", "issued_by_cas", "objection", "outside_validity", "weakly_signed"]
 
 DEPTH = 12  # certificates in a path, root included
 _LOOKED = 100  # names and constraints that are looked at for the words of an objection; the verifier looks at all
@@ -28,10 +28,24 @@ _LOOKED = 100  # names and constraints that are looked at for the words of an ob
 Why = Literal[
     "", "empty", "unreadable", "expired", "not-yet-valid", "name", "unknown-root", "missing-issuer", "bad-signature",
     "weak-signature", "weak-key", "unchecked", "not-a-ca", "path-length", "name-constraints", "usage",
-    "critical-extension", "policy", "too-many",
+    "critical-extension", "malformed", "policy", "too-many",
 ]  # fmt: skip
 Objection = tuple[Why, str, Certificate | None]
 _Path = tuple[Certificate, ...]
+
+
+# What cryptography's verifier says of a certificate's form, and in a responder's words.
+_MALFORMED = {
+    "must be an X509v3 certificate": "is of an X.509 version without extensions",
+    "serial number cannot be negative": "has a negative serial number",
+    "must have a serial between": "has a serial number of no or too many bytes",
+    "signatureAlgorithm and SPKI": "names a signature algorithm that is not its issuer's key's",
+    "must be UtcTime": "has a date in a form that its year does not allow",
+    "duplicate extension": "has an extension twice",
+    "parsing error": "has a part that does not parse",
+    "non-empty Issuer": "names no issuer",
+    "directoryName constraint": "is below a CA that limits names in a form that can't be judged here",
+}
 
 
 def objection(path: _Path, at: datetime, *, expired_roots: bool) -> Objection | None:
@@ -45,7 +59,7 @@ def objection(path: _Path, at: datetime, *, expired_roots: bool) -> Objection | 
     for i, certificate in enumerate(path):
         if expired_roots and i == len(path) - 1 and i > 0:
             continue
-        if outside := _outside_validity(certificate, at):
+        if outside := outside_validity(certificate, at):
             return outside
     if found := _not_a_ca(path) or _too_deep(path) or _wrong_usage(path):
         return found
@@ -82,7 +96,8 @@ def weakly_signed(certificate: Certificate) -> Objection:
     return "weak-signature", says, certificate
 
 
-def _outside_validity(certificate: Certificate, at: datetime) -> Objection | None:
+def outside_validity(certificate: Certificate, at: datetime) -> Objection | None:
+    """The objection to a certificate past its end, or before its beginning."""
     start, end = certificate.not_before, certificate.not_after
     if end is not None and at > end:
         return "expired", f"{called(certificate)} expired at {_time(end)}", certificate
@@ -200,7 +215,19 @@ def _put(problem: str, path: _Path) -> Objection:
             if _judged_key(certificate):
                 says = f"{called(certificate)} has a key that browsers and phones don't accept: {certificate.key}"
                 return "weak-key", says, certificate
-    return "policy", f"the path is refused: {render.text(problem, 160)}", leaf
+    at_fault = next((certificate for certificate in path if _shown(certificate) in problem), leaf)
+    for said, words in _MALFORMED.items():
+        if said in problem:
+            return "malformed", f"{called(at_fault)} {words}, which clients refuse", at_fault
+    return "policy", f"the path is refused: {render.text(problem.partition(' (encountered')[0], 160)}", at_fault
+
+
+def _shown(certificate: Certificate) -> str:
+    """As the verifier's message names it."""
+    try:
+        return repr(certificate.x509)
+    except Exception:  # noqa: BLE001 - as in _extension
+        return "a certificate that it can't name"
 
 
 def _judged_key(certificate: Certificate) -> bool:

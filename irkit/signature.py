@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from irkit.certificate import Certificate
 
-__all__ = ["relation", "signed_with", "signs"]
+__all__ = ["algorithm_of", "relation", "signed_with", "signs"]
 
 Relation = Literal["signed", "weak", "unknown", "no"]
 
@@ -55,6 +55,16 @@ def signed_with(certificate: Certificate) -> str:
             )
     except Exception:  # noqa: BLE001 - an odd algorithm raises one of many kinds
         return ""
+
+
+def algorithm_of(certificate: Certificate) -> str:
+    """A certificate's signature algorithm, as `sha256WithRSAEncryption`, or its OID; `unreadable` where it is."""
+    try:
+        oid = certificate.x509.signature_algorithm_oid if certificate.x509 is not None else None
+    except Exception:  # noqa: BLE001 - as in signed_with
+        oid = None
+    name = getattr(oid, "_name", "")
+    return "unreadable" if oid is None else oid.dotted_string if name in {"", "Unknown OID"} else str(name)
 
 
 @lru_cache(maxsize=16384)

@@ -16,8 +16,8 @@ from functools import lru_cache
 from irkit import render
 from irkit.certificate import Certificate
 from irkit.errors import InputError
-from irkit.objections import DEPTH, Objection, Why, called, issued_by_cas, objection, weakly_signed
-from irkit.signature import relation
+from irkit.objections import DEPTH, Objection, Why, called, issued_by_cas, objection, outside_validity, weakly_signed
+from irkit.signature import algorithm_of, relation
 from irkit.truststore import TrustStore, load_trust, mozilla
 
 __all__ = [
@@ -35,7 +35,6 @@ __all__ = [
 
 CHECKS = 200  # signatures checked for one chain: a list of a thousand CAs of one name is an attack
 PATHS = 16  # paths kept for one chain
-_OF_DATES = frozenset({"expired", "not-yet-valid"})
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -129,7 +128,7 @@ def _verify(  # noqa: PLR0917 - the cache's key
     against: list[Objection] = [] if valid else [refusal for _, refusal in verdicts if refusal is not None]
     if not found:
         against.append(_dead_end(search, chain, store))
-        against += [one for one in [objection(chain[:1], at, expired_roots=False)] if one and one[0] in _OF_DATES]
+        against += [one for one in [outside_validity(chain[0], at)] if one is not None]
     if host is not None and not covers(chain[0], host):
         names = ", ".join(render.text(name, 80) for name in chain[0].dns_names[:5]) or "no name at all"
         says = f"the certificate is for {names}, not for {render.text(host, 80)}"
@@ -276,14 +275,16 @@ def _dead_end(search: _Search, chain: tuple[Certificate, ...], store: TrustStore
     if last.self_issued and relation(last, last) in {"signed", "weak"}:
         what = "is self-signed" if last == chain[0] else "is the chain's root"
         return "unknown-root", f"{called(last)} {what} and not in {where}", last
-    issuer = render.text(last.issuer or "unreadable", 120)
-    namesakes = [c for c in (*search.roots.get(last.issuer or "", ()), *pool) if c.subject == last.issuer and c != last]
+    name = last.issuer
+    issuer = "an issuer without a readable name" if not name else render.text(name, 120)
+    candidates = () if name is None else (*search.roots.get(name, ()), *pool)
+    namesakes = [one for one in candidates if one.subject == name and one != last]
     relations = {relation(last, one): one for one in namesakes}
     if "weak" in relations:
         return weakly_signed(last)
     if "unknown" in relations:
-        key = relations["unknown"].key
-        return "unchecked", f"whether {issuer} signed {called(last)} can't be checked: its key is {key}", last
+        says = f"whether {issuer} signed {called(last)} can't be checked: the key is {relations['unknown'].key}, "
+        return "unchecked", says + f"the signature {algorithm_of(last)}", last
     if namesakes:
         says = f"{called(last)} names {issuer} as its issuer, but no key of that name signed it"
         return "bad-signature", says, last

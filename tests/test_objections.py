@@ -146,7 +146,9 @@ def test_what_a_constraint_allows_verifies(leaf: Identity) -> None:
     assert verify(leaf.chain, STORE, at=AT).ok
 
 
-def by_openssl(folder: Path, *, digest: str = "sha256", key: str = "rsa:2048") -> Verification:
+def by_openssl(
+    folder: Path, *, digest: str = "sha256", key: str = "rsa:2048", host: str | None = "api.example"
+) -> Verification:
     """The verdict on a chain that cryptography refuses to sign: root, CA and leaf by the openssl command."""
 
     def run(*arguments: str) -> None:
@@ -160,11 +162,12 @@ def by_openssl(folder: Path, *, digest: str = "sha256", key: str = "rsa:2048") -
         "-subj", "/CN=Old Root")  # fmt: skip
     for name, above, subject, hashed in (("ca", "root", "/CN=Old CA", "sha256"), ("leaf", "ca", "/CN=Leaf", digest)):
         run("req", *new, "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", subject)
+        extensions = ["-extfile", f"{name}.cnf"] if host or name == "ca" else []  # without any, version 1
         run("x509", "-req", "-in", f"{name}.csr", "-CA", f"{above}.pem", "-CAkey", f"{above}.key", "-CAcreateserial",
-            "-extfile", f"{name}.cnf", f"-{hashed}", "-days", "90", "-out", f"{name}.pem")  # fmt: skip
+            *extensions, f"-{hashed}", "-days", "90", "-out", f"{name}.pem")  # fmt: skip
     made = [Certificate.from_pem((folder / f"{name}.pem").read_text()) for name in ("leaf", "ca", "root")]
     moment = datetime.now(UTC) + timedelta(minutes=5)
-    return verify(made[:2], TrustStore("own", (made[2],)), at=moment, host="api.example")
+    return verify(made[:2], TrustStore("own", (made[2],)), at=moment, host=host)
 
 
 @pytest.mark.parametrize(("digest", "shown"), [("md5", "MD5"), ("sha1", "SHA-1"), ("sha224", "SHA-224")])
@@ -185,6 +188,12 @@ def test_a_key_that_can_t_be_read_leaves_the_signature_open(tmp_path: Path) -> N
     found = by_openssl(tmp_path, key="ec:secp192k1")
     assert found.why == "unchecked"
     assert "can't be checked" in found.reason
+
+
+def test_a_malformed_certificate_is_named_with_what_is_odd_about_it(tmp_path: Path) -> None:
+    found = by_openssl(tmp_path, host=None)
+    assert (found.why, found.reason) == (
+        "malformed", "CN=Leaf is of an X.509 version without extensions, which clients refuse")  # fmt: skip
 
 
 def test_a_self_signed_certificate_with_an_old_hash_is_an_unknown_root(tmp_path: Path) -> None:
