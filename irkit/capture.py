@@ -12,7 +12,7 @@ from irkit.chain import Attempt, CaptureFailure, Chain
 from irkit.errors import CaptureError, InputError
 from irkit.hello import KEY_TYPES, Offer
 from irkit.link import Endpoint, a_label, resolve
-from irkit.loop import ask_all
+from irkit.loop import ADDRESSES, ask_all
 from irkit.proxy import Proxy
 from irkit.starttls import check_protocol
 from irkit.target import Target
@@ -23,7 +23,6 @@ __all__ = ["SNI", "CaptureFailure", "capture", "capture_all"]
 KeyType = Literal["any", "rsa", "ecdsa", "eddsa", "mldsa"]
 
 _VERSIONS = {name: number for number, name in iana.PROTOCOLS.items()}
-_ADDRESSES = 64  # the most addresses of one name that are asked
 
 
 def capture(
@@ -134,11 +133,11 @@ def capture_all(
             attempt = Attempt(where, "resolve", error.message)
             return (CaptureFailure(where, error.message, (attempt,), at, error.hint, vantage),)
     targets = [replace(target, connect=str(Endpoint(address, place.port))) for address in addresses]
-    found = dict(ask_all(targets[:_ADDRESSES], ask, concurrency=_ADDRESSES, deadline=deadline))
-    why = f"not asked: of the {len(targets)} addresses, the first {_ADDRESSES} are"
+    found = dict(ask_all(targets[:ADDRESSES], ask, concurrency=ADDRESSES, deadline=deadline))
+    why = f"not asked: of the {len(targets)} addresses, the first {ADDRESSES} are"
     hint = "name an address with connect="
-    left = (CaptureFailure(f"{where} at {one.connect}", why, (), at, hint, vantage) for one in targets[_ADDRESSES:])
-    return (*(found[one] for one in targets[:_ADDRESSES]), *left)
+    left = (CaptureFailure(f"{where} at {one.connect}", why, (), at, hint, vantage) for one in targets[ADDRESSES:])
+    return (*(found[one] for one in targets[:ADDRESSES]), *left)
 
 
 def _check(

@@ -24,10 +24,10 @@ from irkit.proxy import Proxy
 from irkit.target import Target
 from irkit.visit import SNI, Ask, Visit, after, all_failed
 
-__all__ = ["ask_all"]
+__all__ = ["ADDRESSES", "ask_all"]
 
 _RESOLVERS = 16  # names looked up at a time
-_ADDRESSES = 64  # the most addresses of one name that are asked
+ADDRESSES = 64  # the most addresses of one name that are asked
 _SLOW_NAME = CaptureError("did not resolve within the deadline", "check the name and the resolver")
 _SLOW_HINT = "give a longer deadline, or check the path to the host"
 _PROXY_HINT = "check the proxy's address, or go without"
@@ -114,7 +114,7 @@ class _Guest:
                 raise CaptureError(f"the proxy {proxy}: {error.message}", _PROXY_HINT) from None
             self.peers = tuple(Endpoint(address, proxy.endpoint.port) for address in found)
         left_to_it = proxy is not None and proxy.resolves
-        self.addresses = (self.goal.host,) if left_to_it else resolve(self.goal, self.deadline)[:_ADDRESSES]
+        self.addresses = (self.goal.host,) if left_to_it else resolve(self.goal, self.deadline)[:ADDRESSES]
 
 
 class _Loop:

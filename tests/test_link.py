@@ -7,10 +7,13 @@ import threading
 
 import pytest
 import zoo
+from forge import Identity
 from zoo import EC, RSA, context, ders, local, resolving, within
 
 from irkit.capture import capture, capture_all
+from irkit.certificate import pem_blocks
 from irkit.chain import CaptureFailure, Chain
+from irkit.cli import main
 from irkit.errors import CaptureError, InputError
 from irkit.link import Endpoint, a_label
 
@@ -49,6 +52,31 @@ def test_every_address_has_its_entry(monkeypatch: pytest.MonkeyPatch) -> None:
         assert (sixth, sixth.obtained.address) == (first, f"[::ffff:127.0.0.1]:{port}")
         (only,) = capture_all("multi.test", port, connect=f"127.0.0.3:{port}")
         assert only == third
+
+
+def test_addresses_are_asked_at_the_same_time_and_compared(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither server says a word before the other was called, too."""
+    resolving(monkeypatch, "127.0.0.1", "127.0.0.3")
+    both = threading.Barrier(2, timeout=10)
+
+    def waiting(identity: Identity) -> zoo.Serve:
+        served = context(identity)
+
+        def serve(connection: socket.socket) -> None:
+            both.wait()
+            with served.wrap_socket(connection, server_side=True) as tls:
+                tls.recv(10)
+
+        return serve
+
+    with zoo.raw(waiting(EC)) as port, zoo.raw(waiting(RSA), "127.0.0.3", port):
+        assert capture_all("multi.test", port) == (EC.chain, RSA.chain)
+        assert main(["capture", f"multi.test:{port}", "--all", "--pem"]) == 0
+    said = capsys.readouterr()
+    assert "2 addresses, 2 with a chain: 2 different chains" in said.err
+    assert pem_blocks(said.out) == [*ders(EC.chain), *ders(RSA.chain)]
 
 
 def test_capture_goes_on_to_the_next_address(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from irkit.capture import capture_all
 from irkit.chain import CaptureFailure, Chain
 from irkit.errors import CaptureError
 from irkit.fleet import capture_many
+from irkit.target import Target
 
 
 def test_the_zoo_is_large_and_of_every_kind() -> None:
@@ -56,22 +57,23 @@ def test_an_endpoint_s_chain_comes_back_byte_for_byte(endpoint: Endpoint, tmp_pa
     assert "\x1b" not in chain._repr_html_()
 
 
-PLAIN = {name: endpoint for name, endpoint in ZOO.items() if not endpoint.options.keys() - {"deadline"}}
+PLAIN = {name: endpoint for name, endpoint in ZOO.items() if not endpoint.options.keys() - {"deadline", "starttls"}}
 
 
 @pytest.mark.parametrize("sweep", [False, True])
 def test_many_at_once_are_each_as_when_asked_alone(sweep: bool, tmp_path: Path) -> None:
-    """All that need no options, from one thread that asks them together."""
-    wanted: dict[str, Endpoint] = {}
+    """All that a target can say what they need, from one thread that asks them together."""
+    wanted: dict[Target, Endpoint] = {}
     with ExitStack() as stack:
         for number, endpoint in enumerate(PLAIN.values()):
             folder = tmp_path / str(number)
             folder.mkdir()
-            wanted[f"127.0.0.1:{stack.enter_context(endpoint.open(folder))}"] = endpoint
+            port = stack.enter_context(endpoint.open(folder))
+            wanted[Target("127.0.0.1", port, starttls=endpoint.options.get("starttls", ""))] = endpoint
         found = list(capture_many(wanted, sweep=sweep, deadline=8, concurrency=16))
     assert len(found) == len(wanted)
     for target, result in found:
-        endpoint = wanted[str(target)]
+        endpoint = wanted[target]
         if endpoint.chain is None:
             assert isinstance(result, CaptureFailure)
             assert re.search(endpoint.reason, result.reason)
