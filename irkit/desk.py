@@ -30,8 +30,14 @@ class Gather(Protocol):
         """Gives the evidence with what the stage adds."""
 
 
-def filtered(evidence: Evidence, only: Filter, show: Callable[[Evidence], Markup]) -> Markup:
-    """A section for some cohorts only, which says so; for all of them where the filter fits none, which it says too."""
+def filtered(evidence: Evidence, only: Filter, show: Callable[..., Markup]) -> Markup:
+    """Section 1 for some cohorts only, which says so; for all of them where the filter fits none, which it says too.
+
+    Args:
+        evidence: What was gathered.
+        only: Whom to show.
+        show: As `irkit.report.scope`.
+    """
     failures = evidence.failures
     if failures is None or not only:
         return show(evidence)
@@ -44,7 +50,9 @@ def filtered(evidence: Evidence, only: Filter, show: Callable[[Evidence], Markup
         )  # fmt: skip
         return fragment(paragraph(strong(f"Nothing fits the filter {asked}"), f". {there}."), show(evidence))
     chosen = replace(evidence, failures=failures.select(**only))
-    return fragment(paragraph(strong(f"Shown: {asked}"), ". Everything is judged, and is in the report."), show(chosen))
+    return fragment(
+        paragraph(strong(f"Shown: {asked}"), ". Everything is judged, and is in the report."), show(chosen, part=True)
+    )
 
 
 class Desk:
@@ -73,7 +81,7 @@ class Desk:
     def gather(self, title: str, work: Gather, show: Callable[[Evidence], Markup]) -> Any:
         """Runs a stage, keeps its evidence, and shows its section."""
         self.evidence = keep(self.run, work(self.evidence, progress=self.run.say))
-        return filtered(self.evidence, self.only if title == "failures" else {}, show)
+        return filtered(self.evidence, self.only, show) if title == "failures" else show(self.evidence)
 
     def classify(self, show: Callable[[Evidence, Verdict], Markup]) -> Any:
         """Reaches the verdict."""

@@ -48,12 +48,13 @@ _SHAPES = {
 }  # fmt: skip
 
 
-def scope(evidence: Evidence, verdict: Verdict | None = None) -> Markup:
+def scope(evidence: Evidence, verdict: Verdict | None = None, *, part: bool = False) -> Markup:
     """Who fails, since when, in which shape.
 
     Args:
         evidence: With its failures, if there are any.
         verdict: For the cohorts and the onset; without it the counts alone are shown.
+        part: The failures are those of some cohorts only. They say nothing of what tells these from the others.
     """
     failures = evidence.failures
     if failures is None:
@@ -70,13 +71,13 @@ def scope(evidence: Evidence, verdict: Verdict | None = None) -> Markup:
             strong(f"{total.failures:,.0f} of {total.validations:,.0f} validations failed"),
             f" ({ratio}) from {moment(failures.start)} to {moment(failures.end)}.",
         ),
-        paragraph(words) if (words := explained(evidence, verdict)) else "",
-        _cohorts(evidence, verdict),
+        paragraph(words) if not part and (words := explained(evidence, verdict)) else "",
+        "" if part else _cohorts(evidence, verdict),
         picture_of(lambda: plots.failure_ratio(evidence, verdict)),
         _changes(evidence),
         *_worst(failures, since),
         picture_of(lambda: cohortplots.cohorts_over_time(failures, verdict)),
-        _explanations(failures, since),
+        "" if part else _explanations(failures, since),
         details("What to know about these counts", bullets(map(_sentence, failures.findings)))
         if failures.findings
         else "",

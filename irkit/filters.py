@@ -129,7 +129,7 @@ def _since(failures: Failures, verdict: Verdict | None) -> Failures:
 
 def _heatmap(failures: Failures, show: Callable[[Filter], None]) -> Any:
     regions = list(failures.by("region").index)[:_REGIONS]
-    cells: list[Any] = [_text(strong("Share failing since the onset"))]
+    cells: list[Any] = [_text(strong("Failing since the onset"))]
     cells += [
         widgets.button(label(r or "(no value)", 20), partial(show, {"region": (r,)}), width="8rem") for r in regions
     ]

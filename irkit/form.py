@@ -157,7 +157,7 @@ class FormDesk(Desk):
 
         def section(state: State) -> Markup:
             if show is scope:
-                return filtered(state.evidence, self.only, lambda chosen: scope(chosen, state.verdict))
+                return filtered(state.evidence, self.only, partial(scope, verdict=state.verdict))
             return comparison(state.evidence, state.verdict) if show is comparison else show(state.evidence)
 
         return self._panel(title, run, section)
