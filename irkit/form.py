@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import importlib
 import threading
 import time
 from collections.abc import Callable
@@ -356,12 +357,14 @@ def _ours(path: Path) -> bool:
 
 
 def _warm() -> None:
-    """Loads what the steps need while somebody reads the form: drawing the first picture takes seconds."""
-    from irkit import plots
+    """Loads what the steps need while somebody reads the form: counting and the first picture would take seconds."""
+    with contextlib.suppress(Exception):  # what is missing is said where it is needed
+        importlib.import_module("pandas")
+        from irkit import plots
 
-    with contextlib.suppress(Exception), plots.drawing(1, 1) as figure:
-        figure.text(0.5, 0.5, "irkit")
-        plots.to_png(figure)
+        with plots.drawing(1, 1) as figure:
+            figure.text(0.5, 0.5, "irkit")
+            plots.to_png(figure)
 
 
 def _there(value: Any) -> Any:
