@@ -7,7 +7,8 @@ help:
 	@echo "make lab    open triage.ipynb in JupyterLab: run all cells, then the form"
 	@echo "make test   install what the tests need, then lint, types and all tests, on every supported Python found"
 	@echo "make bench  run the benchmarks"
-	@echo "make bench-verdict  judge 2,000 generated incidents and say how often that is right"
+	@echo "make bench-verdict  judge 2,000 generated incidents and say how often that is right;"
+	@echo "            VERDICT='--without each' takes each source away in turn, VERDICT='--forged 0.2' forges reports"
 	@echo "make bench-onset   how well onsets are dated and shapes named, in a seeded study"
 	@echo "make lock   take the newest versions of all dependencies into requirements.lock"
 	@echo "make clean  remove everything that make has made"
@@ -49,7 +50,7 @@ bench-onset: .venv/test.stamp
 	.venv/bin/python benchmarks/onset.py
 
 bench-verdict: .venv/test.stamp
-	.venv/bin/python benchmarks/verdict.py --count 2000
+	.venv/bin/python benchmarks/verdict.py --count 2000 $(VERDICT)
 
 lock: .venv/bin/uv
 	.venv/bin/uv pip compile --quiet --upgrade --universal --all-extras --group test --group bench --python-version 3.11 \

@@ -35,6 +35,7 @@ END = datetime(2026, 11, 23, 12, tzinfo=UTC)
 BINS = 10
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # where files cost no disk
 STEP = timedelta(minutes=10)
+UNDECIDED = ("undecided: a mitm", "undecided: harmless")
 RELAXING = ("rotation", "misconfiguration")
 
 
@@ -150,21 +151,26 @@ def report(rows: Sequence[Row]) -> None:
         print(f"  one of two not found: seed {row.seed}, {row.turn}")
 
 
+def line(row: Row) -> str:
+    """The line of the matrix that an incident stands in."""
+    return UNDECIDED[row.built[0] != "mitm"] if row.right == {"inconclusive"} else row.built[0]
+
+
 def picture(rows: Sequence[Row], path: Path) -> None:
-    """The confusion matrix: what was built by what was answered."""
+    """The confusion matrix: what was built by what was answered, apart where no evidence decides it."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    counts = Counter((row.built[0], row.answered[0]) for row in rows)
-    built = [name for name in VERDICTS if name != "inconclusive"]
-    figure = Figure(figsize=(8.4, 4.8), layout="constrained")
+    counts = Counter((line(row), row.answered[0]) for row in rows)
+    built = [*(name for name in VERDICTS if name != "inconclusive"), *UNDECIDED]
+    figure = Figure(figsize=(8.8, 5.6), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     sums = {name: sum(counts[name, other] for other in VERDICTS) or 1 for name in built}
     axes.imshow([[counts[a, b] / sums[a] for b in VERDICTS] for a in built], cmap="Greys", vmin=0, vmax=1.6)
     for y, a in enumerate(built):
         for x, b in enumerate(VERDICTS):
-            danger = a == "mitm" and b in ("rotation", "misconfiguration")
+            danger = a in ("mitm", UNDECIDED[0]) and b in RELAXING
             shown = f"{counts[a, b]}" + ("\ndangerous" if danger else "")
             axes.text(x, y, shown, ha="center", va="center", fontsize=8, color="#96101b" if danger else "#1b1e22")
     axes.set_xticks(range(len(VERDICTS)), VERDICTS, rotation=20, ha="right")
