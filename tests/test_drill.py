@@ -245,7 +245,9 @@ def test_rehearsals_share_no_code_with_what_judges_them() -> None:
         "irkit.capture", "irkit.certificate", "irkit.chain", "irkit.errors", "irkit.history", "irkit.render",
         "irkit.run", "irkit.summary",
     }  # fmt: skip
-    for path in DRILL.glob("*.py"):
+    for path in sorted(DRILL.glob("*.py")):
+        if path.name == "fleet.py":  # endpoints to scan, and no incident to judge
+            continue
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("irkit"):
                 assert node.module in allowed or node.module.startswith("irkit.drill"), (path.name, node.module)
