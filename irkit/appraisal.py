@@ -226,12 +226,13 @@ def appraise(
     extra = [certificate for fetch in got for certificate in fetch.certificates]
     found = verify(chain, store, at=when, host=asked or None)
     path = linked_path([*chain, *extra])
+    known = (*extra, *store.roots)  # a root that issued the leaf itself is seldom presented
     return Appraisal(
         host=asked,
         at=when.astimezone(UTC),
         verification=found,
-        scts=check_scts(chain, logs, at=when) if len(chain) else (),
-        revocation=check_revocation(chain, crls=crls, at=when) if len(chain) else _NOTHING,
+        scts=check_scts(chain, logs, at=when, extra=known) if len(chain) else (),
+        revocation=check_revocation(chain, crls=crls, at=when, extra=known) if len(chain) else _NOTHING,
         product=recognise(path),
         portal=portal(chain.leaf) if len(chain) else "",
         authorised=authorised(path, () if inventory is None else inventory.inspections, network),

@@ -90,6 +90,10 @@ class Obtained:
         return "" if mapped.is_global else "reserved (RFC 6890)"
 
 
+def _end(certificate: Certificate) -> str:
+    return render.moment(certificate.not_after) if certificate.not_after is not None else "unreadable"
+
+
 _SHARED = ipaddress.ip_network("100.64.0.0/10")
 _UNIQUE_LOCAL = ipaddress.ip_network("fc00::/7")
 _RFC1918 = tuple(ipaddress.ip_network(net) for net in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
@@ -169,7 +173,7 @@ class Chain(Sequence[Certificate]):
 
     def _rows(self) -> list[tuple[object, ...]]:
         return [
-            (i, c.subject or "unreadable", c.issuer or "unreadable", c.not_after or "unreadable", c.pin or "none")
+            (i, c.subject or "unreadable", c.issuer or "unreadable", _end(c), c.pin or "none")
             for i, c in enumerate(self.certificates)
         ]
 

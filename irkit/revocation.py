@@ -30,16 +30,19 @@ class Revocation:
     at: datetime | None = None
 
 
-def check_revocation(chain: Chain, *, crls: Iterable[bytes] = (), at: datetime | None = None) -> Revocation:
+def check_revocation(
+    chain: Chain, *, crls: Iterable[bytes] = (), at: datetime | None = None, extra: Iterable[Certificate] = ()
+) -> Revocation:
     """What the stapled OCSP response and CRLs say of the leaf; one that says revoked outweighs the rest.
 
     Args:
-        chain: As captured; its `obtained.ocsp` is the staple. The leaf's issuer has to be in it.
+        chain: As captured; its `obtained.ocsp` is the staple. The leaf's issuer has to be in it, or in `extra`.
         crls: DER or PEM.
         at: When, aware; default: now.
+        extra: More certificates, such as roots, among which the leaf's issuer may be.
     """
     now = at or datetime.now(UTC)
-    issuer = next(iter(issuers(chain.leaf, chain[1:])), None)
+    issuer = next(iter(issuers(chain.leaf, (*chain[1:], *extra))), None)
     sources = ([] if chain.obtained.ocsp is None else [chain.obtained.ocsp], list(crls))
     if not any(sources):
         return Revocation("unknown", "no OCSP response was stapled, and no CRL was given")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from irkit import render
+from irkit.certificate import Certificate
 from irkit.chain import Chain
 from irkit.errors import InputError
 from irkit.files import read_file
@@ -157,13 +158,16 @@ def _moment(value: str | None) -> datetime | None:
     return None if value is None else datetime.fromisoformat(value).astimezone(UTC)
 
 
-def check_scts(chain: Chain, logs: LogList | None = None, *, at: datetime | None = None) -> tuple[SctCheck, ...]:
+def check_scts(
+    chain: Chain, logs: LogList | None = None, *, at: datetime | None = None, extra: Iterable[Certificate] = ()
+) -> tuple[SctCheck, ...]:
     """Checks every SCT of a chain's leaf: in the certificate, in the handshake, in the stapled OCSP response.
 
     Args:
-        chain: As captured; the leaf's issuer has to be in it for the SCTs in the certificate.
+        chain: As captured; for the SCTs in the certificate, the leaf's issuer has to be in it, or in `extra`.
         logs: The logs to know; default: `load_logs()`.
         at: SCTs from after this time are invalid; aware; default: now.
+        extra: More certificates, such as roots, among which the leaf's issuer may be.
 
     Returns:
         One check for each SCT, in that order; empty where there are none.
@@ -175,7 +179,7 @@ def check_scts(chain: Chain, logs: LogList | None = None, *, at: datetime | None
         return ()
     plain = b"\0\0" + _vector(chain.leaf.der, 3)
     sources: list[tuple[bytes | None, bytes | None, Any]] = [
-        (_embedded(leaf), _precertificate(chain, leaf), "certificate"),
+        (_embedded(leaf), _precertificate(chain, extra, leaf), "certificate"),
         (chain.obtained.scts, plain, "tls"),
         (_in_ocsp(chain.obtained.ocsp), plain, "ocsp"),
     ]
@@ -207,9 +211,9 @@ def _octets(raw: bytes) -> bytes:
     return raw[start:end]
 
 
-def _precertificate(chain: Chain, leaf: Any) -> bytes | None:
+def _precertificate(chain: Chain, extra: Iterable[Certificate], leaf: Any) -> bytes | None:
     """What a log signed before the certificate was issued (RFC 6962, section 3.2); None without the issuer's key."""
-    issuer = next(iter(issuers(chain.leaf, chain[1:])), None)
+    issuer = next(iter(issuers(chain.leaf, (*chain[1:], *extra))), None)
     if issuer is None or issuer.spki is None:
         return None
     try:

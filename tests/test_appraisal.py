@@ -79,6 +79,18 @@ def test_a_crl_says_that_it_is_revoked() -> None:
     assert "revocation:   unknown: no OCSP response" in said(chain, host="")
 
 
+def test_an_issuer_that_is_a_root_or_was_fetched_counts_for_scts_and_revocation() -> None:
+    chain = embedded()
+    alone = Chain(chain[:1], chain.obtained)
+    store = TrustStore("own", (chain[1],))
+    assert "1 of 1 valid" in said(alone, host="ct.test", at=AT, logs=LOGS, trust=store)
+    assert "0 of 1 valid" in said(alone, host="ct.test", at=AT, logs=LOGS)
+    leaf = Chain(REVOKED.chain[:1], REVOKED.chain.obtained)
+    revoked = crl(REVOKED.x509.serial_number)
+    assert "REVOKED" in said(leaf, at=AT, crls=[revoked], trust=TrustStore("own", (REVOKER.certificate,)))
+    assert "issuer was not presented" in said(leaf, at=AT, crls=[revoked])
+
+
 def zscaler() -> Identity:
     names = [(x509.NameOID.COMMON_NAME, "Zscaler Intermediate Root CA"),
              (x509.NameOID.ORGANIZATION_NAME, "Zscaler Inc.")]  # fmt: skip
