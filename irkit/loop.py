@@ -229,12 +229,15 @@ class _Loop:
         self._connect(guest, guest.visit)
 
     def _connect(self, guest: _Guest, visit: Visit) -> None:
+        guest.out, guest.connected, guest.heard = visit.start(), False, False
+        if visit.result is not None:
+            self._next(guest, visit)
+            return
         self._wait(guest, guest.limit)
         to = guest.doors[0]
         guest.sock = sock = socket.socket(socket.AF_INET6 if ":" in to.host else socket.AF_INET, socket.SOCK_STREAM)
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        guest.out, guest.connected, guest.heard = visit.start(), False, False
         try:
             with suppress(BlockingIOError):
                 sock.connect((to.host, to.port))

@@ -16,7 +16,7 @@ from typing import Protocol
 from irkit import iana
 from irkit.certificate import Certificate
 from irkit.chain import Attempt, CaptureFailure, Chain, Obtained
-from irkit.errors import CaptureError
+from irkit.errors import CaptureError, IrkitError
 from irkit.flight import Flight
 from irkit.handshake import Handshake
 from irkit.hello import Offer, ShortHandshake
@@ -138,7 +138,7 @@ class Visit:
         return None if self._talk is None else self._talk.patience
 
     def start(self) -> bytes:
-        """Begins the next way on a new connection; what to send first.
+        """Begins the next way on a new connection; what to send first, unless there is a result already.
 
         Raises:
             InputError: The client certificate can't be used.
@@ -192,7 +192,7 @@ class Visit:
         assert self._before is not None
         try:
             self._before.send(data)  # type: ignore[arg-type]  # None begins it
-        except CaptureError as error:
+        except IrkitError as error:  # or a name that no protocol can carry
             self.unreachable(error.message, error.hint)
             return b""
         except StopIteration:
@@ -207,9 +207,7 @@ class Visit:
         how, offer = self._way
         ask, offer = self._ask, replace(offer, server_name=self._name)
         if how == "handshake":
-            self._talk = Handshake(
-                offer, ask.client, max_bytes=ask.max_bytes, max_certificates=ask.max_certificates
-            )  # fmt: skip
+            self._talk = Handshake(offer, ask.client, max_bytes=ask.max_bytes, max_certificates=ask.max_certificates)
         else:
             self._talk = ShortHandshake(offer, max_bytes=ask.max_bytes, max_certificates=ask.max_certificates)
         return self._talk.start()
@@ -237,9 +235,7 @@ class Visit:
     def _fail(self, failure: str, hint: str) -> None:
         self._tried(failure)
         reason, attempts = self._attempts[0].reason, tuple(self._attempts)
-        self.result = CaptureFailure(
-            self.where, reason, attempts, self._at, hint or _hint(reason), self._ask.vantage
-        )  # fmt: skip
+        self.result = CaptureFailure(self.where, reason, attempts, self._at, hint or _hint(reason), self._ask.vantage)
 
     def _chain(self, flight: Flight, *, done: bool) -> Chain:
         """The chain with everything that is known of how it was obtained."""

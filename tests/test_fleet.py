@@ -67,6 +67,16 @@ def test_every_endpoint_gives_its_chain_or_a_reason(sweep: bool) -> None:
             assert expected in result.reason or "not a host" in result.reason
 
 
+@pytest.mark.parametrize("scheme", ["http", "socks5", "socks5h"])
+def test_a_name_that_no_protocol_can_carry_is_one_failure(scheme: str) -> None:
+    greeting = b"" if scheme == "http" else b"\5\0"
+    with zoo.raw(zoo.answering(greeting)) as port, zoo.python_tls(EC.server_context()) as good:
+        bad = Target("a.test", 443, "b\u200dc:443", proxy=f"{scheme}://127.0.0.1:{port}")
+        found = dict(capture_many([bad, Target("x\ny"), f"127.0.0.1:{good}"], deadline=5))
+    assert [type(result) for result in found.values()].count(Chain) == 1
+    assert isinstance(found[bad], CaptureFailure)
+
+
 def test_targets_are_taken_as_there_is_room() -> None:
     taken = []
 
