@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from irkit.evidence import Evidence
@@ -66,7 +66,7 @@ def classification(evidence: Evidence, verdict: Verdict) -> Markup:
     parts = [
         paragraph(badge(verdict.verdict), " ", strong(verdict.cause or "no cause"), ", ", _confident(verdict), "."),
         paragraph(meaning(verdict.verdict, verdict.cause)),
-        _findings(verdict.findings),
+        *_findings(verdict),
     ]
     if len(verdict.cohorts) > 1:
         rows = [
@@ -77,7 +77,7 @@ def classification(evidence: Evidence, verdict: Verdict) -> Markup:
     likely = sorted(verdict.probabilities.items(), key=lambda item: -item[1])
     if verdict.confidence:
         chances = [(name, percent(value)) for name, value in likely]
-        parts.append(table(("verdict", "probability"), chances, "Probability by the findings"))
+        parts.append(table(("verdict", "probability"), chances, "Probability by the findings, before the safety rule"))
     parts += [heading("What would change it"), _checks(verdict)]
     return fragment(*parts)
 
@@ -96,11 +96,27 @@ def _checks(verdict: Verdict) -> Markup:
     return bullets(verdict.would_change_it)
 
 
-def _findings(findings: Sequence[Finding]) -> Markup:
-    if not findings:
-        return paragraph("Nothing was found that speaks for any verdict.")
+def _findings(verdict: Verdict) -> Iterator[Markup]:
+    """The findings; where several cohorts have theirs, the gravest cohort's first, the others' folded."""
+    if not verdict.findings:
+        yield paragraph("Nothing was found that speaks for any verdict.")
+        return
+    if len(verdict.cohorts) < 2:
+        yield _weighed(verdict.findings, "Findings, the strongest first")
+    else:
+        first, *others = verdict.cohorts
+        yield _weighed(first.findings, fragment("Findings on ", first.cohort.name, ", the strongest first"))
+        for other in others:
+            yield details(fragment("Findings on ", other.cohort.name), _weighed(other.findings))
+    yield aside(
+        "The number is the weight of a finding, in natural log-odds: 1 makes the verdict about three times as likely, "
+        "3 twenty times, 5 a hundred and fifty times."
+    )
+
+
+def _weighed(findings: Sequence[Finding], caption: object = "") -> Markup:
     rows = [(html(f.says, 1000), f.source, _speaks(f)) for f in findings]
-    return table(("what was seen", "where", "what it says"), rows, "Findings, the strongest first")
+    return table(("what was seen", "where", "what it says"), rows, caption)
 
 
 def _speaks(finding: Finding) -> str:
@@ -108,7 +124,7 @@ def _speaks(finding: Finding) -> str:
         return "context"
     size = abs(finding.weight)
     word = "very strongly " if size >= 5 else "strongly " if size >= 3 else "" if size >= 1 else "weakly "
-    return f"{word}{'for' if finding.weight > 0 else 'against'} {finding.supports} ({finding.weight:+.1f})"
+    return f"{word}{'for' if finding.weight > 0 else 'against'} {finding.supports} ({finding.weight:+.3g})"
 
 
 # --- 5. Remedy
@@ -189,7 +205,7 @@ _SECTIONS = (
 def answer(evidence: Evidence, verdict: Verdict, remediation: Remediation) -> Markup:
     """The answer on one screen: verdict, since when, who, what to do and what not."""
     pairs: list[tuple[object, object]] = [
-        ("Confidence", percent(verdict.confidence) if verdict.confidence else "none: nothing was judged"),
+        ("Confidence", _sure(verdict)),
         ("Since", since(evidence, verdict)),
         ("Who", _people(evidence, verdict)),
     ]
@@ -202,7 +218,7 @@ def answer(evidence: Evidence, verdict: Verdict, remediation: Remediation) -> Ma
         first = card(
             "Do now",
             paragraph(strong(action.title)),
-            paragraph(_sentence(restores(action)), " ", action.why),
+            paragraph("" if verdict.verdict == "inconclusive" else _sentence(restores(action)), " ", action.why),
             steps(_step(step) for step in action.steps),
             _then(remediation),
         )
@@ -215,6 +231,13 @@ def answer(evidence: Evidence, verdict: Verdict, remediation: Remediation) -> Ma
         definitions(pairs),
         cards(*both),
     )
+
+
+def _sure(verdict: Verdict) -> str:
+    if not verdict.confidence:
+        return "none: nothing was judged"
+    # No share here: that of the likeliest would be taken for an answer, which the safety rule may just have refused.
+    return "too little to decide" if verdict.verdict == "inconclusive" else percent(verdict.confidence)
 
 
 def _then(remediation: Remediation) -> Markup:

@@ -23,7 +23,7 @@ from irkit import render
 from irkit.certificate import Pin
 from irkit.chain import Chain, Obtained
 from irkit.errors import InputError
-from irkit.render import text
+from irkit.render import moment, text
 from irkit.reportline import Report, messages, read_line, read_value
 
 __all__ = ["Refused", "Reports", "Sighting", "load_reports", "read_reports"]
@@ -115,7 +115,7 @@ class Reports:
                     report.kind,
                     sighting.leaf or "not told",
                     issuer,
-                    sighting.last,
+                    moment(sighting.last),
                 )
             )
         return rows

@@ -125,8 +125,8 @@ def test_each_section_holds_its_evidence(mitm_page: str, mitm: Example) -> None:
     assert "The server presents the same chain as before" in words["compare"]
     assert "shop-android 4.1.0 android yes yes no" in words["compare"]
     assert "signs nothing in this chain" in words["compare"]
-    assert "very strongly for interception-untrusted-ca (+7.0)" in words["classify"]
-    assert "very strongly against rotation (-5.0)" in words["classify"]
+    assert "very strongly for interception-untrusted-ca (+7)" in words["classify"]
+    assert "very strongly against rotation (-5)" in words["classify"]
     assert "A chain captured by a second device" in words["classify"]
     assert "2. Tell users on that network to use another one." in words["remedy"]
     assert "Pinning stopped it" in words["remedy"]  # from the runbook
@@ -329,6 +329,23 @@ def test_an_end_of_the_failures_is_said(mitm: Example) -> None:
     judged = replace(mitm.verdict.cohorts[0], cohort=cohort)
     example = Example(mitm.evidence, replace(mitm.verdict, cohorts=(judged,)), mitm.remediation)
     assert "they ended 2026-11-23 09:42 UTC" in Page(made(example)).first
+
+
+def test_an_undecided_verdict_shows_no_share_that_could_be_taken_for_an_answer(mitm: Example) -> None:
+    verdict = replace(mitm.verdict, verdict="inconclusive", cause="", probabilities={"rotation": 0.99})
+    first = Page(made(Example(mitm.evidence, verdict, mitm.remediation))).first
+    assert "too little to decide" in first
+    assert "rotation" not in first
+
+
+def test_the_findings_on_several_cohorts_stand_apart(mitm: Example) -> None:
+    (one,) = mitm.verdict.cohorts
+    second = replace(one, cohort=Cohort(("shop-ios 3.9",)), findings=one.findings[:1])
+    verdict = replace(mitm.verdict, cohorts=(replace(one, findings=mitm.verdict.findings), second))
+    shown = str(report.classification(mitm.evidence, verdict))
+    assert "<caption>Findings on all releases in ap-south, AS64500, the strongest first</caption>" in shown
+    assert "<details><summary>Findings on shop-ios 3.9</summary>" in shown
+    assert "in natural log-odds" in shown
 
 
 def test_where_nothing_is_wrong_nothing_is_to_be_done(mitm: Example) -> None:
