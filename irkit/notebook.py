@@ -8,7 +8,6 @@ and nothing is read from papermill's own marks but the error that it raised.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import json
 import os
 import shutil
@@ -22,6 +21,7 @@ from typing import Any, NoReturn
 
 from irkit.errors import DeadlineError, InputError, RunError
 from irkit.render import text
+from irkit.tomlfile import nearest
 
 __all__ = ["check_parameters", "declared_parameters", "execute_notebook"]
 
@@ -60,9 +60,7 @@ def check_parameters(notebook: Path, parameters: Mapping[str, Any]) -> dict[str,
     declared = declared_parameters(notebook)
     for name, value in parameters.items():
         if name not in declared:
-            near = difflib.get_close_matches(name, declared, 1, 0.5)
-            hint = f"did you mean {near[0]}?" if near else "it has " + ", ".join(declared)
-            raise InputError(f"{text(notebook.name)} has no parameter {text(name, 60)}", hint)
+            raise InputError(f"{text(notebook.name)} has no parameter {text(name, 60)}", nearest(name, declared))
         default = declared[name]
         if type(value) is not type(default) and not (isinstance(default, float) and type(value) is int):
             raise InputError(

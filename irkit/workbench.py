@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 import atexit
 import contextlib
-import difflib
 import inspect
 import os
 from typing import Any
@@ -18,6 +17,7 @@ from irkit.errors import InputError, IrkitError
 from irkit.question import Question, ask, parse_filter
 from irkit.render import text
 from irkit.run import open_run, refuse, resumed
+from irkit.tomlfile import nearest
 
 __all__ = ["open_desk"]
 
@@ -103,9 +103,7 @@ def _refuse_mistyped(shell: Any) -> None:
         for node in ast.walk(ast.parse(cell)):
             name = node.id if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) else ""
             if name and name not in known:
-                near = difflib.get_close_matches(name, known, 1, 0.5)
-                hint = f"did you mean {near[0]}?" if near else "it has " + ", ".join(known)
-                raise InputError(f"triage.ipynb has no parameter {text(name, 60)}", hint)
+                raise InputError(f"triage.ipynb has no parameter {text(name, 60)}", nearest(name, known))
 
 
 def _refuse_numbers(given: dict[str, Any]) -> None:

@@ -39,7 +39,7 @@ def test_the_declared_parameters_are_the_literals_of_the_tagged_cell(tmp_path: P
 def test_a_mistyped_parameter_is_an_error_that_names_the_right_one(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no parameter incidnet") as caught:
         check_parameters(notebook(tmp_path), {"incidnet": "x"})
-    assert "did you mean incident?" in caught.value.hint
+    assert "did you mean 'incident'?" in caught.value.hint
 
 
 def test_a_parameter_name_that_is_code_is_refused_before_anything_runs(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def test_papermill_with_a_mistyped_parameter_fails_and_its_files_say_so(tmp_path
     result, report = the_run(tmp_path / "runs")
     assert (result["status"], result["verdict"]) == ("incomplete", "inconclusive")
     assert "triage.ipynb has no parameter incidnet" in result["findings"][0]["says"]
-    for said in ("DID NOT COMPLETE", "no parameter incidnet", "did you mean incident?"):
+    for said in ("DID NOT COMPLETE", "no parameter incidnet", "did you mean &#x27;incident&#x27;?"):
         assert said in report
 
 
