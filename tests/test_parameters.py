@@ -62,7 +62,7 @@ def test_papermill_with_a_mistyped_parameter_fails_and_its_files_say_so(tmp_path
     ("parameters", "says"),
     [
         ({}, "no incident given"),
-        ({"incident": "none.toml"}, "no incident file at none.toml"),
+        ({"incident": "none.toml"}, "none.toml: No such file"),
         ({"host": "https://x"}, "no usable host"),
         ({"host": "a.example", "window": "soon"}, "is no window"),
         ({"host": "a.example", "only": "regoin=x"}, "chooses nothing"),
