@@ -134,6 +134,9 @@ def _server(facts: Facts, case: Case, seen: Observations) -> None:
         seen.add("leaf-key-compromised", says, "inventory")
     elif owners:
         seen.add("leaf-key-owned", f"The served leaf key {short(leaf.pin)} is the owner's: {owners}.", source)
+    elif facts.listed(leaf.pin) == "retired":
+        says = f"The served leaf key {short(leaf.pin)} is listed as retired: whoever kept it may be serving it."
+        seen.add("leaf-key-retired", says, "inventory")
     elif other := facts.listed(leaf.pin):
         hosts = ", ".join(text(host) for host in facts.listed_for(leaf.pin)) or text(evidence.incident.host)
         says = f"The served leaf key {short(leaf.pin)} is in the inventory, for {hosts}, as {text(other)}."

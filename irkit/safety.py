@@ -190,8 +190,8 @@ def _misconfiguration(facts: Facts, case: Case, cause: str) -> Objection | None:
 def _wrong_certificate(facts: Facts, check: str) -> Objection | None:
     """Names are what their maker wrote, and who took a route over answers every vantage: the key has to be known."""
     pin = None if facts.chain is None else facts.chain.leaf.pin
-    if facts.listed(pin) == "compromised":
-        return Objection("The served leaf key is listed as compromised.", check)
+    if (listed := facts.listed(pin)) in ("compromised", "retired"):
+        return Objection(f"The served leaf key is listed as {listed}: who kept it may be serving it.", check)
     if facts.listed(pin) or facts.served_before(pin):
         return None
     return Objection("The certificate is for another name, and nothing shows that its key is the owner's.", check)

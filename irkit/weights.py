@@ -41,6 +41,8 @@ WEIGHTS: Mapping[str, Mapping[str, float]] = MappingProxyType(
         "leaf-key-unknown": {"origin-replaced": 3.5, "rotation": -4},
         # The owner's own key, and not one for this host or not for service: only the owner can have put it there.
         "leaf-key-of-another": {"wrong-certificate-served": 2, "rotation": -2, "origin-replaced": -3},
+        # Nobody means to serve it. An old configuration does, or whoever kept the key.
+        "leaf-key-retired": {"origin-replaced": 1, "wrong-certificate-served": 1, "rotation": -4},
         "leaf-key-compromised": {"origin-replaced": 8, "rotation": -6},
         "issuer-untrusted": {"origin-replaced": 3.5, "rotation": -3},
         "vantages-disagree": {"origin-replaced": 2.5, "rotation": -1},

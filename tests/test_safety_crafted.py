@@ -111,6 +111,18 @@ def test_a_crafted_certificate_that_every_vantage_sees_is_never_harmless(name: s
     assert classify(taken).verdict in ("mitm", "inconclusive")
 
 
+@pytest.mark.parametrize("status", ["retired", "compromised"])
+@pytest.mark.parametrize("host", [HOST, "www.example.com"])
+def test_a_key_that_was_given_up_excuses_nothing(status: str, host: str) -> None:
+    """Whoever kept it can serve it, under a certificate for any name."""
+    kept = world().leaf_for(host)
+    evidence = world().evidence(
+        captures=both(kept.chain), inventory=world().keys((kept.certificate.pin, status)),
+        failures=failures(since_onset()),
+    )  # fmt: skip
+    assert classify(evidence).verdict in ("mitm", "inconclusive")
+
+
 def test_ten_thousand_reports_that_all_is_well_leave_one_true_chain_its_weight() -> None:
     evidence = interception(world())
     flood = reports(told(world().leaf.chain, count=10_000, region="ap-south"))
