@@ -26,8 +26,8 @@ from irkit.visit import SNI, Ask, Visit, after, all_failed
 
 __all__ = ["ADDRESSES", "ask_all"]
 
-_RESOLVERS = 16  # names looked up at a time
 ADDRESSES = 64  # the most addresses of one name that are asked
+_RESOLVERS = 16  # names looked up at a time
 _SLOW_NAME = CaptureError("did not resolve within the deadline", "check the name and the resolver")
 _SLOW_HINT = "give a longer deadline, or check the path to the host"
 _PROXY_HINT = "check the proxy's address, or go without"
@@ -234,11 +234,12 @@ class _Loop:
             self._next(guest, visit)
             return
         self._wait(guest, guest.limit)
-        to = guest.doors[0]
-        guest.sock = sock = socket.socket(socket.AF_INET6 if ":" in to.host else socket.AF_INET, socket.SOCK_STREAM)
-        sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        to, guest.sock = guest.doors[0], None
         try:
+            sock = socket.socket(socket.AF_INET6 if ":" in to.host else socket.AF_INET, socket.SOCK_STREAM)
+            guest.sock = sock
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with suppress(BlockingIOError):
                 sock.connect((to.host, to.port))
             with suppress(BlockingIOError):  # a near server has answered already
@@ -316,8 +317,8 @@ class _Loop:
 
     def _unreachable(self, guest: _Guest, visit: Visit, error: OSError) -> None:
         """Goes on to the proxy's next address, or gives the visit up."""
-        assert guest.sock is not None
-        guest.sock.close()
+        if guest.sock is not None:
+            guest.sock.close()
         guest.doors = guest.doors[1:]
         if guest.doors and time.monotonic() < guest.limit:
             self._connect(guest, visit)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import threading
+from typing import Any
 
 import pytest
 import zoo
@@ -87,6 +89,21 @@ def test_capture_goes_on_to_the_next_address(monkeypatch: pytest.MonkeyPatch) ->
     assert [attempt.reason for attempt in chain.obtained.attempts] == [
         "refused the connection", "the server said nothing within the deadline"
     ]  # fmt: skip
+
+
+def test_a_machine_without_ipv6_asks_the_other_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Old(socket.socket):
+        def __init__(self, family: int = -1, *rest: Any, **options: Any) -> None:
+            if family == socket.AF_INET6:
+                raise OSError(errno.EAFNOSUPPORT, "not here")
+            super().__init__(family, *rest, **options)
+
+    resolving(monkeypatch, "::1", "127.0.0.1")
+    with zoo.python_tls(context(EC)) as port:
+        monkeypatch.setattr(socket, "socket", Old)
+        chain = capture("multi.test", port)
+    assert ders(chain) == ders(EC.chain)
+    assert "can't be reached: Address family not supported" in chain.obtained.attempts[0].reason
 
 
 def test_ipv6_with_and_without_brackets() -> None:
