@@ -73,7 +73,11 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     add("--trusted", action="store_true", help="with --history: the path from here to the server is to be trusted")
     add_trust_options(command)
     form = command.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="print JSON, to be read by irkit.load_chain")
+    form.add_argument(
+        "--json",
+        action="store_true",
+        help="print JSON, to be read by irkit.load_chain; with --targets what came of them",
+    )
     form.add_argument("--pem", action="store_true", help="print PEM")
     command.set_defaults(handler=_run)
 

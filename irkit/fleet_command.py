@@ -24,7 +24,7 @@ __all__ = ["register", "run_many"]
 # What is asked of one host only, with its default.
 _SINGLE: dict[str, Any] = {
     "connect": None, "all": False, "server_name": None, "no_server_name": False, "key_type": "any",
-    "minimum": "TLSv1", "maximum": "TLSv1.3", "alpn": [], "client_cert": None, "client_key": None, "json": False,
+    "minimum": "TLSv1", "maximum": "TLSv1.3", "alpn": [], "client_cert": None, "client_key": None,
     "pem": False, "max_bytes": 2**22, "max_certificates": 1000,
     "roots": [], "at": "", "crl": [], "ct_logs": "", "inventory": "", "fetch_aia": False, "allow_private_aia": False,
 }  # fmt: skip
@@ -71,6 +71,9 @@ def run_many(arguments: argparse.Namespace) -> int:
         deadline=arguments.deadline, retry_failed=arguments.retry_failed,
         vantage=None if arguments.vantage == "local" else arguments.vantage, progress=_Progress(len(targets)),
     )  # fmt: skip
+    if arguments.json:
+        print(json.dumps({"out": arguments.out, **tally._asdict()}, indent=1))
+        return 0
     before = f", {tally.before} were there before" if tally.before else ""
     print(f"{tally.chains} chains captured, {tally.different} different in all, {tally.failures} failures{before}")
     print(f"in {text(arguments.out, 1000)}; irkit survey {text(arguments.out, 1000)} sums it up")

@@ -333,7 +333,7 @@ def _play(arguments: argparse.Namespace) -> int:
 
         called = "of a kind yet to be found out" if arguments.quiz else drill.kind
         said = f"rehearsal: {called}, on loopback; incident file {text(drill.incident, 1000)}"
-        print(said, file=sys.stderr if arguments.json else sys.stdout, flush=True)
+        print(said, file=sys.stderr, flush=True)
         answer = _ask() if arguments.quiz else ""
         outcome = triage(drill.incident, out=folder / "runs")
     if arguments.json:
