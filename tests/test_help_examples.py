@@ -52,6 +52,13 @@ def examples() -> list[str]:
     return list(dict.fromkeys(lines))
 
 
+def test_every_command_that_does_something_has_an_example_that_is_run() -> None:
+    doing = {name for name, command in commands(parser()) if command.get_default("handler")}
+    assert len(doing) > 12
+    run = [line for line in examples() if not any(words in line for words in ELSEWHERE)]
+    assert {name for name in doing if not any(line.startswith(name) for line in run)} == set()
+
+
 def test_what_is_run_elsewhere_is_in_the_file_that_is_named() -> None:
     for words, file in ELSEWHERE.items():
         assert re.search(r"\w{5,}", words)[0] in (Path(__file__).parent / f"{file}.py").read_text()  # type: ignore[index]  # it has a word

@@ -43,7 +43,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="read, check and make pins",
         description="`irkit pins FILE|HOST` prints pins in every platform's syntax; `check` says what will hurt; "
         "`new-backup` makes a backup key.",
-        epilog="examples:\n  irkit pins api.example.com --backup sha256/…\n  irkit pins check network_security_config.xml",
+        epilog="examples:\n  irkit pins api.example.com --backup sha256/…\n"
+        "  irkit pins check network_security_config.xml",
     )
     commands = pins.add_subparsers(title="commands", metavar="COMMAND", required=True)
     parse = pins.parse_known_args
