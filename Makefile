@@ -1,6 +1,6 @@
 # `make demo` and `make test` do all the set-up themselves: a Python from 3.11 on and make are enough to start.
 
-.PHONY: help demo test tools lint types pythons tests lab bench bench-onset bench-verdict lock clean
+.PHONY: help demo docs test tools lint types pythons tests lab bench bench-onset bench-verdict lock clean
 
 help:
 	@echo "make demo   install irkit and rehearse an interception, in about a minute"
@@ -10,6 +10,7 @@ help:
 	@echo "make bench-verdict  judge 2,000 generated incidents and say how often that is right;"
 	@echo "            VERDICT='--without each' takes each source away in turn, VERDICT='--forged 0.2' forges reports"
 	@echo "make bench-onset   how well onsets are dated and shapes named, in a seeded study"
+	@echo "make docs   make the reference of all public names from their docstrings: build/reference"
 	@echo "make lock   take the newest versions of all dependencies into requirements.lock"
 	@echo "make clean  remove everything that make has made"
 
@@ -51,6 +52,9 @@ bench-onset: .venv/test.stamp
 
 bench-verdict: .venv/test.stamp
 	.venv/bin/python benchmarks/verdict.py --count 2000 $(VERDICT)
+
+docs: .venv/test.stamp
+	.venv/bin/python -W error::UserWarning -m pdoc irkit irkit.chronicle --docformat google --no-show-source --output-directory build/reference
 
 lock: .venv/bin/uv
 	.venv/bin/uv pip compile --quiet --upgrade --universal --all-extras --group test --group bench --python-version 3.11 \

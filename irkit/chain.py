@@ -125,6 +125,10 @@ class Chain(Sequence[Certificate]):
     """Certificates in the order they were presented, duplicates and strangers kept. Nothing here is verified.
 
     Two chains are equal when their certificates are, however they were obtained.
+
+    Attributes:
+        certificates: The leaf first, as a rule; as presented.
+        obtained: From where, when and how.
     """
 
     certificates: tuple[Certificate, ...]

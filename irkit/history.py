@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from irkit import render
 from irkit.certificate import Certificate, Pin
@@ -50,7 +50,8 @@ class PastCapture:
     at: datetime
 
 
-class History(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class History:
     """What a folder holds of one endpoint.
 
     Attributes:

@@ -144,8 +144,16 @@ class Incident:
     """What is asked: the host, the window, and where the evidence is.
 
     Attributes:
-        id: Names the incident and its folder; the host and the start when the file gives none.
+        host: A name or an address, in lower case.
         start, end: The window looked at, aware UTC.
+        id: Names the incident and its folder; the host and the start when the file gives none.
+        port: Of the endpoint.
+        metrics: Where failures are counted; None when nowhere.
+        vantages: Places to capture from.
+        observed: Files with what failing clients saw.
+        releases: Files with the pins that each ships.
+        annotations: What changed on the server's side.
+        inventory, history, reports, roots: The other sections of the file, paths relative to `folder`.
         runbooks: A folder with the team's own runbooks; empty for those that ship with irkit alone.
         folder: What relative paths are relative to.
     """

@@ -178,6 +178,12 @@ def keep(run: Run, evidence: Evidence) -> Evidence:
 def finish_run(run: Run, evidence: Evidence, verdict: Verdict, remediation: Remediation) -> Path | None:
     """Writes evidence, report.html, summary.txt (for a terminal), summary.md (for a chat) and result.json.
 
+    Args:
+        run: As `open_run` opened it.
+        evidence: What was gathered.
+        verdict: As `classify` judges it.
+        remediation: As `remedies` works it out.
+
     Returns:
         The path of report.html; None when the run writes nothing.
 
