@@ -325,6 +325,32 @@ def send(handler: BaseHTTPRequestHandler, status: int, body: bytes, **headers: s
     handler.wfile.write(body)
 
 
+def always(status: int, content: bytes, **headers: str) -> Reply:
+    """The same whole answer to everything."""
+    return lambda handler: send(handler, status, content, **headers)
+
+
+def never(handler: BaseHTTPRequestHandler) -> None:
+    """No answer, until the test is over."""
+    handler.server.stop.wait(30)  # type: ignore[attr-defined]  # our FaultServer
+
+
+def drip(handler: BaseHTTPRequestHandler) -> None:
+    """An answer that comes a byte now and then, and does not end."""
+    handler.send_response(200)
+    handler.end_headers()
+    while not handler.server.stop.wait(0.05):  # type: ignore[attr-defined]  # our FaultServer
+        handler.wfile.write(b" ")
+
+
+def half(handler: BaseHTTPRequestHandler) -> None:
+    """An answer that breaks off."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", "1000")
+    handler.end_headers()
+    handler.wfile.write(b'{"status":"success","data":')
+
+
 @pytest.fixture
 def fault() -> Iterator[Callable[[Reply], FaultServer]]:
     """`fault(reply)` starts an HTTP server; all are closed after the test."""

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from forge import root
 from incidents import HOST, nsc
-from prometheus_server import MINUTES, START, FaultServer, Reply, send
+from prometheus_server import MINUTES, START, FaultServer, Reply, always, drip, half, never
 from series import GOOD, MINUTE, body, counter
 
 from irkit.chain import Chain
@@ -40,28 +40,6 @@ def triage(folder: Path, url: str, metrics: str = "", host: str = HOST) -> Evide
     )
     evidence = begin(folder / "incident.toml", now=END + timedelta(hours=1))
     return gather_pins(gather_chains(gather_failures(evidence, deadline=DEADLINE)))
-
-
-def always(status: int, content: bytes, **headers: str) -> Reply:
-    return lambda handler: send(handler, status, content, **headers)
-
-
-def never(handler: BaseHTTPRequestHandler) -> None:
-    handler.server.stop.wait(30)  # type: ignore[attr-defined]  # our FaultServer
-
-
-def drip(handler: BaseHTTPRequestHandler) -> None:
-    handler.send_response(200)
-    handler.end_headers()
-    while not handler.server.stop.wait(0.05):  # type: ignore[attr-defined]  # our FaultServer
-        handler.wfile.write(b" ")
-
-
-def half(handler: BaseHTTPRequestHandler) -> None:
-    handler.send_response(200)
-    handler.send_header("Content-Length", str(len(GOOD)))
-    handler.end_headers()
-    handler.wfile.write(GOOD[: len(GOOD) // 2])
 
 
 def large(piece: Callable[[int], bytes], size: int = 200_000_000) -> Reply:

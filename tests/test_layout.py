@@ -39,7 +39,7 @@ ORDER = [
     "metricfile", "transport", "metrics", "alert",
     # judging a chain
     "transparency", "revocation", "interception", "appraisal", "survey", "verify_command", "fleet_command",
-    "history", "capture_command", "onset", "scope",
+    "history", "capture_command", "cells", "onset", "scope",
     "explain", "accept.value", "diff", "accept.android", "accept.apple",
     "accept.okhttp", "accept.others", "strategy", "update", "accept.multilevel", "accept",
     "accept.supposed", "session",

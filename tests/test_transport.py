@@ -19,7 +19,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from forge import Identity, make_key, root
-from prometheus_server import FaultServer, Reply, send
+from prometheus_server import FaultServer, Reply, always, drip, half, never, send
 from series import GOOD, SHORT, body, counter
 
 from irkit import transport
@@ -27,31 +27,6 @@ from irkit.errors import MetricsError
 from irkit.metrics import load_failures, metric_names, query_failures
 
 Fault = Callable[[Reply], FaultServer]
-
-
-def always(status: int, content: bytes, **headers: str) -> Reply:
-    return lambda handler: send(handler, status, content, **headers)
-
-
-def drip(handler: BaseHTTPRequestHandler) -> None:
-    handler.send_response(200)
-    handler.send_header("Content-Length", str(len(GOOD)))
-    handler.end_headers()
-    for i in range(len(GOOD)):
-        handler.wfile.write(GOOD[i : i + 1])
-        if handler.server.stop.wait(0.05):  # type: ignore[attr-defined]  # our FaultServer
-            return
-
-
-def never(handler: BaseHTTPRequestHandler) -> None:
-    handler.server.stop.wait(30)  # type: ignore[attr-defined]  # our FaultServer
-
-
-def half(handler: BaseHTTPRequestHandler) -> None:
-    handler.send_response(200)
-    handler.send_header("Content-Length", str(len(GOOD)))
-    handler.end_headers()
-    handler.wfile.write(GOOD[:200])
 
 
 def half_gzip(handler: BaseHTTPRequestHandler) -> None:

@@ -18,11 +18,12 @@ from prometheus_server import (
     START,
     FaultServer,
     Reply,
+    always,
     scenarios,
     send,
     server_metrics,
     victoria_metrics,
-)  # fmt: skip
+)
 from series import GOOD, MINUTE, SHORT, body, counter
 
 from irkit.errors import MetricsError
@@ -109,10 +110,6 @@ def test_victoria_metrics_names_its_metrics_and_labels_and_what_is_not_there(his
 
 
 # --- what Thanos, Mimir and a VictoriaMetrics cluster differ in -------------------------------------------------------
-
-
-def always(status: int, content: bytes, **headers: str) -> Reply:
-    return lambda handler: send(handler, status, content, **headers)
 
 
 @pytest.mark.parametrize(
