@@ -11,10 +11,10 @@ from irkit import render
 from irkit.certificate import Pin
 from irkit.chain import CaptureFailure, Chain
 from irkit.fleet import Captured
-from irkit.render import Markup, moment, text
+from irkit.render import moment, text
 from irkit.trust import TrustStore, mozilla, verify
 
-__all__ = ["Seen", "Survey", "survey"]
+__all__ = ["Part", "Seen", "Survey", "survey"]
 
 _EXAMPLES = 5  # endpoints named of each kind
 
@@ -45,8 +45,38 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class Part:
+    """One question of a survey, as a table for a notebook or a terminal.
+
+    Attributes:
+        title: What is shown.
+        headers, rows: The table.
+        otherwise: What is said where it has no row.
+    """
+
+    title: str
+    headers: tuple[str, ...]
+    rows: tuple[tuple[object, ...], ...]
+    otherwise: str = ""
+
+    def __repr__(self) -> str:
+        if not self.rows:
+            return self.otherwise
+        more = [f"and {len(self.rows) - render.ROWS} more"] if len(self.rows) > render.ROWS else []
+        return "\n".join([self.title, render.text_table(self.headers, self.rows[: render.ROWS]), *more])
+
+    def _repr_html_(self) -> str:
+        return self.markup._repr_html_()
+
+    @property
+    def markup(self) -> render.Markup:
+        """As HTML."""
+        return render.table(self.headers, self.rows, self.title) if self.rows else render.paragraph(self.otherwise)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Survey:
-    """What many endpoints gave. Each part is a table for a notebook; `repr` has them all as text.
+    """What many endpoints gave; each part is a table, and all of them are shown together.
 
     Attributes:
         seen: Each endpoint at each vantage, the last capture of it; in order of their names.
@@ -59,23 +89,6 @@ class Survey:
     store: str
 
     @property
-    def overview(self) -> Markup:
-        """How many there are of each."""
-        chains = {one.chain for one in self.seen if one.chain}
-        rows = [
-            ("endpoints", len({one.endpoint for one in self.seen})),
-            ("vantages", ", ".join(sorted({text(one.vantage, 60) for one in self.seen}))),
-            ("different chains", len(chains)),
-            ("different leaf keys", len({one.leaf for one in self.seen if one.leaf})),
-            ("without a chain", sum(bool(one.failure) for one in self.seen)),
-            ("not verifying", sum(bool(one.why) for one in self.seen)),
-            ("differing between vantages", len(self.differing)),
-        ]
-        return render.table(
-            ("what", "how many"), rows, f"At {moment(self.at)}, against the roots {text(self.store, 120)}"
-        )
-
-    @property
     def differing(self) -> Mapping[str, tuple[Seen, ...]]:
         """Endpoints that show one vantage another chain than the next, or none; each with all that it gave."""
         groups = self._by(lambda one: one.endpoint)
@@ -84,72 +97,67 @@ class Survey:
     @property
     def sharing(self) -> Mapping[Pin, tuple[str, ...]]:
         """Leaf keys that several endpoints hold, with them: the key that leaks here is lost there, too."""
-        holders = {
-            pin: tuple(dict.fromkeys(one.endpoint for one in group))
-            for pin, group in self._by(lambda one: one.leaf).items()
-            if isinstance(pin, Pin)
+        holders = {pin: _endpoints(group) for pin, group in self._by(lambda one: one.leaf).items()}
+        shared = [(pin, names) for pin, names in holders.items() if isinstance(pin, Pin) and len(names) > 1]
+        return dict(sorted(shared, key=lambda item: -len(item[1])))
+
+    @property
+    def overview(self) -> Part:
+        """How many there are of each."""
+        counts: dict[str, object] = {
+            "endpoints": len(_endpoints(self.seen)),
+            "vantages": ", ".join(sorted({text(one.vantage, 60) for one in self.seen})) or "none",
+            "different chains": len({one.chain for one in self.seen if one.chain}),
+            "different leaf keys": len({one.leaf for one in self.seen if one.leaf}),
+            "without a chain": sum(bool(one.failure) for one in self.seen),
+            "not verifying": sum(bool(one.why) for one in self.seen),
+            "differing between vantages": len(self.differing),
         }
-        shared = {pin: names for pin, names in holders.items() if len(names) > 1}
-        return dict(sorted(shared.items(), key=lambda item: -len(item[1])))
+        title = f"At {moment(self.at)}, against the roots {text(self.store, 120)}"
+        return Part(title, ("what", "how many"), tuple(counts.items()))
 
-    def differences(self) -> Markup:
+    def differences(self) -> Part:
         """What each vantage saw of the endpoints that do not look the same everywhere."""
-        if len({one.vantage for one in self.seen}) < 2:
-            return render.paragraph("There is one vantage, and nothing to compare it with.")
-        rows = [
-            (
-                one.endpoint,
-                one.vantage,
-                one.leaf or "none",
-                one.chain[:12] or "none",
-                one.failure or one.reason or "verifies",
-            )
+        rows = tuple(
+            (o.endpoint, o.vantage, o.leaf or "none", o.chain[:12] or "none", o.failure or o.reason or "verifies")
             for group in self.differing.values()
-            for one in group
-        ]
+            for o in group
+        )
+        one = len({one.vantage for one in self.seen}) < 2
+        otherwise = "There is one vantage, and nothing to compare it with." if one else "No endpoint differs."
         headers = ("endpoint", "seen from", "leaf key", "chain", "which")
-        return (
-            render.table(headers, rows, "Not the same from everywhere")
-            if rows
-            else render.paragraph("No endpoint differs.")
-        )
+        return Part("Not the same from everywhere", headers, rows, otherwise)
 
-    def shared_keys(self) -> Markup:
-        """The leaf keys of several endpoints."""
-        rows = [(pin, len(names), _some(names)) for pin, names in self.sharing.items()]
-        headers = ("leaf key", "endpoints", "which")
-        return render.table(headers, rows, "Keys that several share") if rows else render.paragraph("No key is shared.")
-
-    def failures(self) -> Markup:
-        """Why there is no chain, the most frequent reason first."""
-        rows = self._counted(lambda one: one.failure)
-        headers = ("why there is no chain", "endpoints", "which")
-        return (
-            render.table(headers, rows, "Without a chain") if rows else render.paragraph("Every endpoint gave a chain.")
-        )
-
-    def untrusted(self) -> Markup:
+    def untrusted(self) -> Part:
         """What does not verify for its host, and why."""
-        rows = [
-            (one.endpoint, one.vantage, one.why, one.reason)
-            for one in sorted(self.seen, key=lambda one: one.endpoint)
-            if one.why
-        ]
-        headers = ("endpoint", "seen from", "kind", "why")
-        return render.table(headers, rows, "Not verifying") if rows else render.paragraph("Every chain verifies.")
+        rows = tuple((one.endpoint, one.vantage, one.why, one.reason) for one in self.seen if one.why)
+        otherwise = "Every chain verifies." if any(one.chain for one in self.seen) else "There is no chain to verify."
+        return Part("Not verifying", ("endpoint", "seen from", "kind", "why"), rows, otherwise)
 
-    def expiring(self, most: int = 20) -> Markup:
+    def shared_keys(self) -> Part:
+        """The leaf keys of several endpoints."""
+        rows = tuple((pin, len(names), _some(names)) for pin, names in self.sharing.items())
+        return Part("Keys that several share", ("leaf key", "endpoints", "which"), rows, "No key is shared.")
+
+    def failures(self) -> Part:
+        """Why there is no chain, the most frequent reason first."""
+        groups = [(why, _endpoints(group)) for why, group in self._by(lambda one: one.failure).items() if why]
+        rows = tuple((why, len(names), _some(names)) for why, names in sorted(groups, key=lambda one: -len(one[1])))
+        headers = ("why there is no chain", "endpoints", "which")
+        return Part("Without a chain", headers, rows, "Every endpoint gave a chain.")
+
+    def expiring(self, most: int = 20) -> Part:
         """The leaves that end first.
 
         Args:
             most: How many to show.
         """
         ends = {(one.expires, one.endpoint) for one in self.seen if one.expires is not None}
-        rows = [
+        rows = tuple(
             (moment(end), f"{(end - self.at).days} days" if end > self.at else "EXPIRED", endpoint)
             for end, endpoint in sorted(ends)[:most]
-        ]
-        return render.table(("leaf valid until", "left", "endpoint"), rows, "The first to expire")
+        )
+        return Part("The first to expire", ("leaf valid until", "left", "endpoint"), rows, "No certificate has an end.")
 
     def to_value(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -170,25 +178,20 @@ class Survey:
             groups.setdefault(key(one), []).append(one)
         return {name: tuple(group) for name, group in groups.items()}
 
-    def _counted(self, reason: Callable[[Seen], str]) -> list[tuple[object, ...]]:
-        groups = [(name, tuple(dict.fromkeys(o.endpoint for o in group))) for name, group in self._by(reason).items()]
-        return [(name, len(which), _some(which)) for name, which in sorted(groups, key=lambda g: -len(g[1])) if name]
-
-    def _all(self) -> tuple[Markup, ...]:
+    def _parts(self) -> tuple[Part, ...]:
         return (
-            self.overview,
-            self.differences(),
-            self.untrusted(),
-            self.shared_keys(),
-            self.failures(),
-            self.expiring(),
-        )
+            self.overview, self.differences(), self.untrusted(), self.shared_keys(), self.failures(), self.expiring(),
+        )  # fmt: skip
 
     def __repr__(self) -> str:
-        return "\n\n".join(repr(part) for part in self._all())
+        return "\n\n".join(repr(part) for part in self._parts())
 
     def _repr_html_(self) -> str:
-        return render.fragment(*self._all())._repr_html_()
+        return render.fragment(*(part.markup for part in self._parts()))._repr_html_()
+
+
+def _endpoints(group: Iterable[Seen]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(one.endpoint for one in group))
 
 
 def _some(names: tuple[str, ...]) -> str:
