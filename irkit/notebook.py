@@ -118,30 +118,34 @@ def execute_notebook(
         "parameters": check_parameters(notebook, parameters),
         "cwd": str((cwd or Path.cwd()).resolve()),
     }
-    shutil.copyfile(notebook, output)  # what there is if the run ends before its first cell
     command = [sys.executable, "-m", "irkit.notebook"]
     environment = {**os.environ, "PYDEVD_DISABLE_FILE_VALIDATION": "1", "PYTHONUNBUFFERED": "1"}
+    try:
+        with _stoppable():  # before there is an output: who sees one may tell the run to stop
+            shutil.copyfile(notebook, output)  # what there is if the run ends before its first cell
+            answer, code = _watch(command, environment, json.dumps(job), deadline)
+    except (_Stopped, KeyboardInterrupt) as stop:
+        name = signal.Signals(stop.signal).name if isinstance(stop, _Stopped) else "an interrupt"
+        raise RunError(f"the run was stopped by {name}", "run it again: it starts from the evidence it has") from None
+    _judge(answer, code)
+
+
+def _watch(command: list[str], environment: Mapping[str, str], job: str, deadline: float) -> tuple[str, int]:
+    """Runs the process that runs the notebook: what it answered, and its exit code."""
     with subprocess.Popen(  # noqa: S603 - our own interpreter and module
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, start_new_session=True, text=True
     ) as child:  # fmt: skip
         try:
-            with _stoppable():
-                answer, _ = child.communicate(json.dumps(job), timeout=deadline)
+            answer, _ = child.communicate(job, timeout=deadline)
         except subprocess.TimeoutExpired:
             _end(child)
             raise DeadlineError(
                 f"the notebook did not end within {deadline:.0f} s", "give more time with --deadline"
             ) from None
-        except (_Stopped, KeyboardInterrupt) as stop:
-            _end(child)
-            name = signal.Signals(stop.signal).name if isinstance(stop, _Stopped) else "an interrupt"
-            raise RunError(
-                f"the run was stopped by {name}", "run it again: it starts from the evidence it has"
-            ) from None
         except BaseException:
             _end(child)  # or the block would wait for it
             raise
-    _judge(answer, child.returncode)
+    return answer, child.returncode
 
 
 def _judge(answer: str, code: int) -> None:
