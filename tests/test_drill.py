@@ -299,7 +299,9 @@ def test_the_evidence_leads_to_what_the_rehearsal_was_built_as(tmp_path: Path, k
     assert verdict.confidence > 0.9
     if drill.onset:
         assert verdict.onset
-        assert abs(verdict.onset - drill.onset) <= timedelta(minutes=5)
+        # A release reaches its first users one by one: when the first of them fails is up to the traffic.
+        allowed = timedelta(minutes=20 if kind == "misconfiguration" else 5)
+        assert abs(verdict.onset - drill.onset) <= allowed
         assert {name for judged in verdict.cohorts for name in judged.cohort.releases} == set(drill.releases)
 
 
