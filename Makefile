@@ -1,6 +1,6 @@
 # `make demo` and `make test` do all the set-up themselves: a Python from 3.11 on and make are enough to start.
 
-.PHONY: help demo docs test tools lint types pythons tests lab bench bench-onset bench-verdict lock clean
+.PHONY: help demo docs picture test tools lint types pythons tests lab bench bench-onset bench-verdict lock clean
 
 help:
 	@echo "make demo   install irkit and rehearse an interception, in about a minute"
@@ -11,11 +11,15 @@ help:
 	@echo "            VERDICT='--without each' takes each source away in turn, VERDICT='--forged 0.2' forges reports"
 	@echo "make bench-onset   how well onsets are dated and shapes named, in a seeded study"
 	@echo "make docs   make the reference of all public names from their docstrings: build/reference"
+	@echo "make picture   draw the picture in README anew"
 	@echo "make lock   take the newest versions of all dependencies into requirements.lock"
 	@echo "make clean  remove everything that make has made"
 
 demo: .venv/workbench.stamp
 	@sh .ci/demo
+
+picture: .venv/workbench.stamp
+	@sh .ci/picture
 
 # It asks nothing about news and looks for no update: the machine of an incident may have no way out.
 lab: .venv/workbench.stamp
