@@ -35,7 +35,9 @@ Laps = list[tuple[str, float]]
 
 def session(folder: Path, notebook: str, then: Callable[[Page, Callable[[str], None]], None]) -> Laps:
     """Starts JupyterLab, opens a notebook, does something; gives the seconds since the start at each point."""
-    chromium = next(found for name in BROWSERS if (found := shutil.which(name)))
+    chromium = next((found for name in BROWSERS if (found := shutil.which(name))), "")
+    if not chromium:
+        raise SystemExit("chromium is not installed: .ci/tools installs it")
     began, laps = time.perf_counter(), list[tuple[str, float]]()
 
     def lap(name: str) -> None:

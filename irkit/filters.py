@@ -11,8 +11,8 @@ from irkit import widgets
 from irkit.cohorts import FAMILY
 from irkit.desk import Filter
 from irkit.evidence import Evidence
-from irkit.render import fragment, label, moment, strong
-from irkit.summary import percent
+from irkit.render import fragment, label, moment, percent, strong
+from irkit.summary import since_onset
 from irkit.verdict import Cohort, CohortVerdict, Verdict
 
 if TYPE_CHECKING:
@@ -71,18 +71,22 @@ def _text(words: object) -> Any:
 
 
 def _cohorts(evidence: Evidence, cohorts: tuple[CohortVerdict, ...], show: Callable[[Filter], None]) -> Any:
-    cells = [_text(strong(head)) for head in ("Cohort: press to show it alone", "failed", "since", "verdict")]
+    heads = ("Cohort: press to show it alone", "since", "failures since then", "verdict")
+    cells = [_text(strong(head)) for head in heads]
     for judged in cohorts[:_COHORTS]:
         cohort = judged.cohort
-        counted = cohort.failures is not None and cohort.validations is not None
+        failed, validated = since_onset(evidence, cohort) or (cohort.failures, cohort.validations)
+        counted = "not counted"
+        if failed is not None and validated:
+            counted = f"{failed:,.0f} of {validated:,.0f} ({percent(failed / validated)})"
         only = cohort_filter(evidence, cohort)
         hint = label(f"Show only {cohort.name}" if only else f"The metrics don't tell {cohort.name} apart", 300)
         name = widgets.button(_short(cohort), partial(show, only), hint=hint, width="100%")
         name.disabled = not only
         cells += [
             name,
-            _text(f"{cohort.failures:,.0f} of {cohort.validations:,.0f}" if counted else "not counted"),
             _text(moment(cohort.onset)),
+            _text(counted),
             _text(f"{judged.verdict} / {judged.cause}" if judged.cause else judged.verdict),
         ]
     return widgets.grid(cells, "minmax(18rem, 28rem) max-content max-content max-content")

@@ -100,7 +100,7 @@ class FormDesk(Desk):
         self._stop = threading.Event()
         self._stay = contextlib.ExitStack()
         atexit.register(self._stay.close)  # a rehearsal leaves nothing behind
-        found = sorted(str(path) for path in Path().glob("**/incident*.toml") if not _ours(path))[:50]
+        found = _incident_files()
         self.fields = _fields(asked, found)
         start = (FILE, ALERT, REHEARSAL) if found else (REHEARSAL, FILE, ALERT)
         self.source = widgets.switch("Start from", start, start[0])
@@ -351,9 +351,11 @@ def _fields(asked: Question, found: list[str]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _ours(path: Path) -> bool:
-    """Whether a file was left by a run, or is out of sight."""
-    return any(part in ("captures", "runs") or part.startswith(".") for part in path.parts)
+def _incident_files() -> list[str]:
+    """The incident files here and two folders down, which may be a whole home; not those that runs have left."""
+    found = (path for stars in ("", "*/", "*/*/") for path in Path().glob(f"{stars}incident*.toml"))
+    kept = (path for path in found if not any(part == "runs" or part.startswith(".") for part in path.parts))
+    return sorted(map(str, kept))[:50]
 
 
 def _warm() -> None:
