@@ -56,7 +56,7 @@ class Usual:
         usual is usual as a whole; where the usual rise stays away nothing is taken off.
         """
         level = self.k.sum(axis=(1, 2)) / np.maximum(self.n.sum(axis=(1, 2)), 1.0)
-        shape = _unpunctual(np.array([_shape(k, n) for k, n in zip(self.k, self.n, strict=True)]))
+        shape = _unpunctual(_shape(self.k, self.n))
         starts = np.flatnonzero(np.diff(self.slot, prepend=-1))
         usual = level[:, None] * shape[:, self.slot[starts]]
         low = usual.min(axis=1, keepdims=True)
@@ -106,18 +106,18 @@ def _unpunctual(usual: Floats) -> Floats:
 def _median(k: Floats, n: Floats) -> Floats:
     """The lower median of the days' ratios, by time of day; NaN where fewer than two days were counted."""
     counted = n > 0
-    ratios = np.sort(np.where(counted, k / np.maximum(n, 1e-9), np.inf), axis=0)
-    many = counted.sum(axis=0)
-    middle = np.take_along_axis(ratios, np.maximum((many - 1) // 2, 0)[None], axis=0)[0]
-    return np.where(many >= LEAST_DAYS, middle, np.nan)
+    ratios = np.sort(np.where(counted, k / np.maximum(n, 1e-9), np.inf), axis=-2)
+    many = counted.sum(axis=-2, keepdims=True)
+    middle = np.take_along_axis(ratios, np.maximum((many - 1) // 2, 0), axis=-2)
+    return np.where(many >= LEAST_DAYS, middle, np.nan).squeeze(axis=-2)
 
 
 def _shape(k: Floats, n: Floats) -> Floats:
     """The ratio by time of day over that of the whole day, drawn towards no difference where counts are few."""
     ratio = _median(k, n)
-    seen = np.where(np.isnan(ratio), 0.0, n.sum(axis=0))
+    seen = np.where(np.isnan(ratio), 0.0, n.sum(axis=-2))
     failed = np.nan_to_num(ratio) * seen
-    mean = failed.sum() / max(seen.sum(), 1e-9)
+    mean = failed.sum(axis=-1, keepdims=True) / np.maximum(seen.sum(axis=-1, keepdims=True), 1e-9)
     found: Floats = (failed + STRENGTH) / (seen * mean + STRENGTH)
     return found
 
