@@ -1,11 +1,13 @@
-"""Series from dumps: OpenMetrics or Prometheus text with times, what `promtool tsdb dump` prints, and Parquet."""
+"""Series from dumps: metrics as text with times, what `promtool tsdb dump` prints, Parquet, and CSVs of Grafana's."""
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -14,9 +16,9 @@ from irkit.counters import Series
 from irkit.errors import MetricsError, MissingExtraError
 from irkit.render import text
 
-__all__ = ["LABEL", "gathered", "is_text", "read_parquet", "read_text", "unescaped"]
+__all__ = ["is_text", "read_csv", "read_parquet", "read_text"]
 
-LABEL = re.compile(r'([a-zA-Z_][\w.]*)\s*=\s*"((?:[^"\\]|\\.)*)"')
+_LABEL = re.compile(r'([a-zA-Z_][\w.]*)\s*=\s*"((?:[^"\\]|\\.)*)"')
 # A sample: name, labels, value, time; an exemplar may follow.
 _SAMPLE = re.compile(
     r'([a-zA-Z_:][\w:]*)?\s*(?:\{((?:[^"}]|"(?:[^"\\]|\\.)*")*)\})?\s+(\S+)(?:\s+(-?[\d.eE+]+))?(?:\s+#.*)?\s*\Z'
@@ -26,7 +28,7 @@ _SECONDS = 1e11  # larger times are milliseconds: as seconds they would be in th
 Samples = dict[tuple[tuple[str, str], ...], dict[float, float]]
 
 
-def unescaped(value: str, what: str) -> str:
+def _unescaped(value: str, what: str) -> str:
     """A label's value without its backslashes."""
     try:
         return str(json.loads(f'"{value}"', strict=False))
@@ -34,7 +36,7 @@ def unescaped(value: str, what: str) -> str:
         raise MetricsError(f"{what} has a label value {text(value, 60)!r} that is no text", "save it again") from None
 
 
-def gathered(samples: Samples) -> list[Series]:
+def _gathered(samples: Samples) -> list[Series]:
     """Series from values by labels and time."""
     series = []
     for labels, found in samples.items():
@@ -69,11 +71,11 @@ def read_text(data: bytes, what: str) -> tuple[list[Series], list[str]]:
             raise MetricsError(
                 f"{what} has samples without a time", "one scrape is no history: dump a range, or give query_range"
             )
-        pairs = [(name, unescaped(content, what)) for name, content in LABEL.findall(found[2] or "")]
+        pairs = [(name, _unescaped(content, what)) for name, content in _LABEL.findall(found[2] or "")]
         if found[1]:
             pairs.append(("__name__", found[1]))
         samples.setdefault(tuple(sorted(pairs)), {})[at / 1000 if at > _SECONDS else at] = value
-    return gathered(samples), []
+    return _gathered(samples), []
 
 
 def _lines(data: bytes, what: str) -> Iterator[tuple[int, str]]:
@@ -120,7 +122,7 @@ def read_parquet(data: bytes, what: str) -> tuple[list[Series], list[str]]:
     for row, at, number in zip(table[labels].itertuples(index=False, name=None), times, values, strict=True):
         key = tuple((str(name), str(cell)) for name, cell in zip(labels, row, strict=True) if _said(cell))
         samples.setdefault(key, {})[float(at)] = float(number)
-    return gathered(samples), findings
+    return _gathered(samples), findings
 
 
 def _said(cell: Any) -> bool:
@@ -144,3 +146,90 @@ def _times(column: Any, what: str) -> tuple[list[str], Any]:
     if not np.isfinite(times).all():
         raise MetricsError(f"{what} has rows without a time", "save it again")
     return findings, times
+
+
+_SERIES = re.compile(r"\s*([a-zA-Z_:][\w:]*)?\s*\{(.*)\}\s*\Z", re.DOTALL)
+
+
+def read_csv(data: bytes, what: str) -> tuple[list[Series], list[str]]:
+    """The series of Grafana's `Series joined by time` (a column a series) or a table (a column a label, Time, Value).
+
+    Raises:
+        MetricsError: It is no such CSV, or a cell is no time or no number.
+    """
+    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        lines = data.decode(encoding).splitlines()
+    except UnicodeDecodeError:
+        raise MetricsError(
+            f"{what} is neither JSON nor CSV", "give a saved query_range body or a Grafana CSV"
+        ) from None
+    delimiter = ","
+    if lines and lines[0].lower().startswith("sep="):
+        delimiter = lines.pop(0)[4:5] or ","
+    try:
+        rows = [row for row in csv.reader(io.StringIO("\n".join(lines)), delimiter=delimiter) if row]
+    except csv.Error as error:
+        raise MetricsError(f"{what} is broken CSV: {text(error, 80)}", "save it again") from None
+    if len(rows) < 2 or rows[0][0].strip().lower() not in ("time", "timestamp"):
+        raise MetricsError(
+            f"{what} is neither a saved query_range body nor a Grafana CSV: its first column is not Time",
+            "in Grafana: Inspect, Data, Series joined by time, Download CSV",
+        )
+    header, findings = [name.strip() for name in rows[0]], list[str]()
+    times = [_csv_time(row[0], what) for row in rows[1:]]
+    if any(not known for _, known in times):
+        findings.append("the CSV's times have no zone; they are read as UTC")
+    samples: dict[tuple[tuple[str, str], ...], dict[float, float]] = {}
+    value = next((i for i, name in enumerate(header) if name.lower() == "value"), None)
+    for row, (at, _) in zip(rows[1:], times, strict=True):
+        if len(row) != len(header):
+            raise MetricsError(f"{what} has a row of {len(row)} columns under {len(header)}", "save it again")
+        if value is not None:
+            key = tuple((header[i], row[i]) for i in range(1, len(row)) if i != value and row[i])
+            _put(samples, key, at, row[value], what)
+        else:
+            for name, cell in zip(header[1:], row[1:], strict=True):
+                _put(samples, _series_labels(name, what), at, cell, what)
+    return _gathered(samples), findings
+
+
+def _put(samples: dict[Any, dict[float, float]], key: Any, at: float, cell: str, what: str) -> None:
+    if cell.strip() in ("", "null", "undefined"):
+        return
+    try:
+        samples.setdefault(key, {})[at] = float(cell)
+    except ValueError:
+        raise MetricsError(
+            f"{what} has a value {text(cell, 40)!r} that is no plain number",
+            "in Grafana: Inspect, Data, switch off Formatted data, Download CSV",
+        ) from None
+
+
+def _series_labels(name: str, what: str) -> tuple[tuple[str, str], ...]:
+    match = _SERIES.match(name)
+    if not match:
+        raise MetricsError(
+            f"{what} has a column {text(name, 80)!r} that does not name its labels",
+            'take the legend out of the Grafana query, so that columns read {label="value"}',
+        )
+    metric = (("__name__", match[1]),) if match[1] else ()
+    return metric + tuple((label, _unescaped(value, what)) for label, value in _LABEL.findall(match[2]))
+
+
+def _csv_time(cell: str, what: str) -> tuple[float, bool]:
+    """Seconds since 1970, and whether the zone was known."""
+    cell = cell.strip()
+    try:
+        if re.fullmatch(r"\d{9,11}(\.\d+)?", cell):
+            return float(cell), True
+        if re.fullmatch(r"\d{12,14}", cell):
+            return int(cell) / 1000, True
+        at = datetime.fromisoformat(cell)
+    except ValueError:
+        raise MetricsError(
+            f"{what} has a time {text(cell, 40)!r}", "times are ISO 8601, or seconds or milliseconds since 1970"
+        ) from None
+    if at.tzinfo is None:
+        return at.replace(tzinfo=UTC).timestamp(), False
+    return at.timestamp(), True

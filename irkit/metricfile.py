@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,28 +12,17 @@ from typing import Any
 import numpy as np
 
 from irkit.counters import MAX_CELLS, Grid, Kind, Series, merge, parse, read_matrix
+from irkit.counting import ABOUT_DAYS, DAYS, QUARTER, Days, count, days_counted, days_grid, nearest, with_days
 from irkit.errors import InputError, MetricsError
-from irkit.failures import DAYS, QUARTER, SUCCESS, Failures, Labels, count, nearest, with_days
-from irkit.metricdump import LABEL, gathered, is_text, read_parquet, read_text, unescaped
+from irkit.failures import SUCCESS, Failures, Labels
+from irkit.metricdump import is_text, read_csv, read_parquet, read_text
 from irkit.render import text
 
-__all__ = [
-    "ABOUT_DAYS",
-    "METRIC",
-    "STEP",
-    "Days",
-    "days_counted",
-    "days_grid",
-    "entry",
-    "grid_of",
-    "load_failures",
-    "window_of",
-]
+__all__ = ["METRIC", "STEP", "entry", "grid_of", "load_failures", "window_of"]
 
 METRIC = "cert_pin_validation_total"
 STEP = timedelta(minutes=1)
 WINDOW = timedelta(hours=24)
-ABOUT_DAYS = "days before"  # marks their answers in what a query leaves behind
 MAX_BINS = 200_000
 
 
@@ -77,13 +63,6 @@ def grid_of(start: datetime, end: datetime, step: timedelta, lead: int = 10) -> 
     if not 1 <= bins <= MAX_BINS:
         raise InputError(f"the window holds {bins:,} steps of {seconds} s", f"choose 1 to {MAX_BINS:,} steps")
     return Grid(first, seconds, bins, lead)
-
-
-def days_grid(start: int, days: int) -> Grid:
-    """The bins of the whole days before a window, a quarter of an hour each."""
-    seconds = int(QUARTER.total_seconds())
-    end = start // seconds * seconds
-    return Grid(end - days * 86400, seconds, days * 86400 // seconds, 0)
 
 
 def entry(query: str, asked: tuple[int, int], grid: Grid, reading: Mapping[str, Any], body: bytes) -> bytes:
@@ -151,7 +130,7 @@ def load_failures(
     if data.lstrip()[:1] in (b"{", b"[") and not is_text(data):
         series, findings, head, days = _read_saved(data, what)
     else:
-        read = read_parquet if data[:4] == b"PAR1" else read_text if is_text(data) else _read_csv
+        read = read_parquet if data[:4] == b"PAR1" else read_text if is_text(data) else read_csv
         series, findings = read(data, what)
     wanted = {**(matchers or {}), labels.domain: host, "__name__": metric}
     chosen, left_out = _choose(series, wanted, labels.domain, what)
@@ -169,28 +148,6 @@ def load_failures(
 
 
 Reading = tuple[Kind, Collection[str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Days:
-    """What was asked of the days before a window: the answer, in which bins, why there is none, and its warnings."""
-
-    grid: Grid
-    series: Sequence[Series] = ()
-    why: str = ""
-    findings: Sequence[str] = ()
-
-
-def days_counted(found: Failures, days: Days, success: Collection[str]) -> Failures:
-    """The failures with the days before the window, as `irkit.metrics` asks for them: counts in quarters of an hour."""
-    counted = None
-    if any(item.times.size for item in days.series):
-        counted = count(
-            days.series, host=found.host, grid=days.grid, labels=found.labels, kind="gauge", success=success, query="",
-            raw=b"", findings=(), source="",
-        )  # fmt: skip
-    found = with_days(found, counted, days.why)
-    return replace(found, findings=(*found.findings, *(f"the days before: {said}" for said in days.findings)))
 
 
 def _earlier(found: Failures, series: Sequence[Series], grid: Grid, reading: Reading) -> Failures:
@@ -306,86 +263,3 @@ def _grid(
     except (ValueError, OverflowError, OSError):
         raise MetricsError(f"{what} holds impossible times", "times are seconds since 1970") from None
     return grid_of(*window_of(began, ended), step)
-
-
-_SERIES = re.compile(r"\s*([a-zA-Z_:][\w:]*)?\s*\{(.*)\}\s*\Z", re.DOTALL)
-
-
-def _read_csv(data: bytes, what: str) -> tuple[list[Series], list[str]]:
-    """Grafana's `Series joined by time` (a column a series) or a table (a column a label, and Time and Value)."""
-    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    try:
-        lines = data.decode(encoding).splitlines()
-    except UnicodeDecodeError:
-        raise MetricsError(
-            f"{what} is neither JSON nor CSV", "give a saved query_range body or a Grafana CSV"
-        ) from None
-    delimiter = ","
-    if lines and lines[0].lower().startswith("sep="):
-        delimiter = lines.pop(0)[4:5] or ","
-    try:
-        rows = [row for row in csv.reader(io.StringIO("\n".join(lines)), delimiter=delimiter) if row]
-    except csv.Error as error:
-        raise MetricsError(f"{what} is broken CSV: {text(error, 80)}", "save it again") from None
-    if len(rows) < 2 or rows[0][0].strip().lower() not in ("time", "timestamp"):
-        raise MetricsError(
-            f"{what} is neither a saved query_range body nor a Grafana CSV: its first column is not Time",
-            "in Grafana: Inspect, Data, Series joined by time, Download CSV",
-        )
-    header, findings = [name.strip() for name in rows[0]], list[str]()
-    times = [_time(row[0], what) for row in rows[1:]]
-    if any(not known for _, known in times):
-        findings.append("the CSV's times have no zone; they are read as UTC")
-    samples: dict[tuple[tuple[str, str], ...], dict[float, float]] = {}
-    value = next((i for i, name in enumerate(header) if name.lower() == "value"), None)
-    for row, (at, _) in zip(rows[1:], times, strict=True):
-        if len(row) != len(header):
-            raise MetricsError(f"{what} has a row of {len(row)} columns under {len(header)}", "save it again")
-        if value is not None:
-            key = tuple((header[i], row[i]) for i in range(1, len(row)) if i != value and row[i])
-            _put(samples, key, at, row[value], what)
-        else:
-            for name, cell in zip(header[1:], row[1:], strict=True):
-                _put(samples, _series_labels(name, what), at, cell, what)
-    return gathered(samples), findings
-
-
-def _put(samples: dict[Any, dict[float, float]], key: Any, at: float, cell: str, what: str) -> None:
-    if cell.strip() in ("", "null", "undefined"):
-        return
-    try:
-        samples.setdefault(key, {})[at] = float(cell)
-    except ValueError:
-        raise MetricsError(
-            f"{what} has a value {text(cell, 40)!r} that is no plain number",
-            "in Grafana: Inspect, Data, switch off Formatted data, Download CSV",
-        ) from None
-
-
-def _series_labels(name: str, what: str) -> tuple[tuple[str, str], ...]:
-    match = _SERIES.match(name)
-    if not match:
-        raise MetricsError(
-            f"{what} has a column {text(name, 80)!r} that does not name its labels",
-            'take the legend out of the Grafana query, so that columns read {label="value"}',
-        )
-    metric = (("__name__", match[1]),) if match[1] else ()
-    return metric + tuple((label, unescaped(value, what)) for label, value in LABEL.findall(match[2]))
-
-
-def _time(cell: str, what: str) -> tuple[float, bool]:
-    """Seconds since 1970, and whether the zone was known."""
-    cell = cell.strip()
-    try:
-        if re.fullmatch(r"\d{9,11}(\.\d+)?", cell):
-            return float(cell), True
-        if re.fullmatch(r"\d{12,14}", cell):
-            return int(cell) / 1000, True
-        at = datetime.fromisoformat(cell)
-    except ValueError:
-        raise MetricsError(
-            f"{what} has a time {text(cell, 40)!r}", "times are ISO 8601, or seconds or milliseconds since 1970"
-        ) from None
-    if at.tzinfo is None:
-        return at.replace(tzinfo=UTC).timestamp(), False
-    return at.timestamp(), True

@@ -13,21 +13,11 @@ from typing import Any, Unpack
 from urllib.parse import quote as quote_path
 
 from irkit.counters import TARGET, Grid, Kind, Series, merge
+from irkit.counting import ABOUT_DAYS, DAYS, Days, count, days_counted, days_grid, nearest
 from irkit.errors import MetricsError, MissingExtraError
-from irkit.failures import DAYS, ROLES, SUCCESS, Failures, Labels, count, nearest
+from irkit.failures import ROLES, SUCCESS, Failures, Labels
 from irkit.incident import Annotation
-from irkit.metricfile import (
-    ABOUT_DAYS,
-    METRIC,
-    STEP,
-    Days,
-    days_counted,
-    days_grid,
-    entry,
-    grid_of,
-    load_failures,
-    window_of,
-)
+from irkit.metricfile import METRIC, STEP, entry, grid_of, load_failures, window_of
 from irkit.promql import Matcher, Selector, chunks, counted_in, duration, matchers_of, summed_increases
 from irkit.render import text
 from irkit.servermetrics import ServerChanges, changes_of, in_order, noted, selectors, server_entry

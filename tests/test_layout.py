@@ -35,8 +35,8 @@ ORDER = [
     "pins.listing", "pins.resources", "pins.chromium", "pins.hpkp", "pins.okhttp", "pins.report", "pins.trustkit",
     "pins.code", "pins.ios", "pins.package", "pins.load", "pins.unpack", "pins.write", "pins", "pins.command",
     # failures
-    "incident", "incidentfile", "promql", "counters", "servermetrics", "failures", "usual", "changepoint", "metricdump",
-    "metricfile", "transport", "metrics", "alert",
+    "incident", "incidentfile", "promql", "counters", "servermetrics", "failures", "counting", "usual", "changepoint",
+    "metricdump", "metricfile", "transport", "metrics", "alert",
     # judging a chain
     "transparency", "revocation", "interception", "appraisal", "survey", "verify_command", "fleet_command",
     "history", "capture_command", "cells", "onset", "scope",
