@@ -14,6 +14,8 @@ import zoo
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from forge import EPOCH, Identity, root
+from hypothesis import example, given
+from hypothesis import strategies as st
 from test_aia import giving, naming, server
 from test_revocation import CA as REVOKER
 from test_revocation import LEAF as REVOKED
@@ -134,6 +136,16 @@ def test_what_the_server_left_out_is_named_and_kept_apart() -> None:
     alone = said(chain)
     assert "incomplete chain, or an unknown CA" in alone
     assert f"by its own word it can be had at {url} (not fetched)" in alone
+
+
+@given(scts=st.binary(max_size=200), ocsp=st.binary(max_size=200), crl_bytes=st.binary(max_size=200))
+@example(scts=b"\x00\x2f\x00\x2d" + bytes(45), ocsp=b"0\x80", crl_bytes=b"-----BEGIN X509 CRL-----")
+def test_no_bytes_of_a_handshake_or_a_crl_raise(scts: bytes, ocsp: bytes, crl_bytes: bytes) -> None:
+    found = appraise(seen(LEAF, scts=scts, ocsp=ocsp), trust=STORE, crls=[crl_bytes])
+    assert found.verification.ok
+    assert found.revocation.answer == "unknown"
+    assert {check.answer for check in found.scts} <= {"invalid", "unknown"}
+    assert repr(found)
 
 
 def test_hostile_names_are_shown_escaped() -> None:
