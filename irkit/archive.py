@@ -8,6 +8,7 @@ evidence/
   metrics.json         what Prometheus answered
   reports/             the report files as they were read, gzip
   roots.pem            the roots that were trusted
+  crls/                the CRLs as they were read
 """
 
 from __future__ import annotations
@@ -73,6 +74,8 @@ def save_evidence(evidence: Evidence, folder: str | Path) -> Path:
         write_atomically(folder / f"reports/{number:03d}.gz", content)
     if evidence.trust is not None:
         write_atomically(folder / "roots.pem", "".join(root.pem() for root in evidence.trust.roots))
+    for number, crl in enumerate(evidence.crls):
+        write_atomically(folder / f"crls/{number:03d}.crl", crl)
     document = {
         "schema": SCHEMA,
         "now": evidence.now.isoformat(),
@@ -93,6 +96,7 @@ def save_evidence(evidence: Evidence, folder: str | Path) -> Path:
         "missing": _converter.unstructure(evidence.missing),
         "changes": _converter.unstructure(evidence.changes),
         "runbooks": _converter.unstructure(evidence.runbooks),
+        "crls": len(evidence.crls),
         "gathered": sorted(evidence.gathered),
     }
     # Last, so that a folder with an evidence.json has everything that it names.
@@ -191,6 +195,9 @@ def _evidence(folder: Path, document: dict[str, Any]) -> Evidence:
         changes=_converter.structure(document.get("changes", []), tuple[ServerChange, ...]),
         runbooks=_converter.structure(document.get("runbooks", []), tuple[RunbookSection, ...]),
         gathered=frozenset(document["gathered"]),
+        crls=tuple(
+            _inside(folder, f"crls/{number:03d}.crl").read_bytes() for number in range(int(document.get("crls", 0)))
+        ),
     )
 
 

@@ -71,6 +71,7 @@ class Evidence:
         releases: The releases and the pins they ship.
         inventory: The owner's keys; None when the incident file names none.
         trust: The roots that paths are built to.
+        crls: CRLs that say whether a chain's leaf is revoked, DER or PEM.
         failures: Counts by cohort; None when there are none (then `missing` says why).
         runbooks: What the team's own runbooks say of causes; it comes before what ships with irkit.
         changes: What changed on the server's side, as metrics and the incident file date it, in order of time.
@@ -92,6 +93,7 @@ class Evidence:
     changes: tuple[ServerChange, ...] = ()
     runbooks: tuple[RunbookSection, ...] = ()
     gathered: frozenset[str] = frozenset()
+    crls: tuple[bytes, ...] = ()
 
 
 def with_missing(evidence: Evidence, *missing: Missing) -> Evidence:

@@ -290,6 +290,7 @@ def _certificates(evidence: Evidence, chain: Chain, at: datetime | None, network
     if evidence.trust is not None:
         found = appraise(
             chain, evidence.incident.host, trust=evidence.trust, at=at or evidence.now, inventory=evidence.inventory,
+            crls=evidence.crls,
             network=network,
         )  # fmt: skip
         trust = found.table("What it is worth")

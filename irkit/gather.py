@@ -17,6 +17,7 @@ from irkit.chain import Chain
 from irkit.chainfile import load_chain
 from irkit.errors import IrkitError, MissingExtraError
 from irkit.evidence import Capture, Evidence, Observed, with_missing
+from irkit.files import read_file
 from irkit.history import add_capture, read_history
 from irkit.incident import Incident, MetricsSource, ObservedSource, ReleaseSource, Vantage, load_incident
 from irkit.missing import Missing
@@ -360,8 +361,12 @@ def gather_pins(
     if timer.stopped:  # what an earlier try gave is not lost
         releases = list({release.name: release for release in (*evidence.releases, *releases)}.values())
     done = replace(evidence, releases=tuple(releases), inventory=inventory, trust=_trust(incident, missing))
-    done = replace(done, runbooks=runbooks)
-    return _done(done, "pins", ("release", "inventory", "trust", "runbook"), missing, timer)
+    crls = []
+    for name in incident.crls:
+        with _missing_instead(missing, f"CRL {name}"):
+            crls.append(read_file(incident.path(name), "name a CRL, DER or PEM", limit=1 << 26, what="CRL"))
+    done = replace(done, runbooks=runbooks, crls=tuple(crls))
+    return _done(done, "pins", ("release", "inventory", "trust", "CRL ", "runbook"), missing, timer)
 
 
 def _release(incident: Incident, source: ReleaseSource) -> Release:

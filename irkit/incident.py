@@ -153,7 +153,7 @@ class Incident:
         observed: Files with what failing clients saw.
         releases: Files with the pins that each ships.
         annotations: What changed on the server's side.
-        inventory, history, reports, roots: The other sections of the file, paths relative to `folder`.
+        inventory, history, reports, roots, crls: The other sections of the file, paths relative to `folder`.
         runbooks: A folder with the team's own runbooks; empty for those that ship with irkit alone.
         folder: What relative paths are relative to.
     """
@@ -172,6 +172,7 @@ class Incident:
     history: str = "captures"
     reports: tuple[str, ...] = ()
     roots: tuple[str, ...] = ("mozilla",)
+    crls: tuple[str, ...] = ()
     runbooks: str = ""
     folder: Path = Path()
 
@@ -243,7 +244,7 @@ _TABLES: dict[str, Table] = {
     "inventory": Table({"file": TEXT}),
     "history": Table({"folder": TEXT}),
     "reports": Table({"files": texts}),
-    "trust": Table({"roots": texts}),
+    "trust": Table({"roots": texts, "crls": texts}),
     "runbooks": Table({"folder": TEXT}),
 }  # fmt: skip
 
@@ -289,6 +290,7 @@ def parse_incident(
         history=found["history"].get("folder", "captures"),
         reports=found["reports"].get("files", ()),
         roots=found["trust"].get("roots", ("mozilla",)),
+        crls=found["trust"].get("crls", ()),
         runbooks=found["runbooks"].get("folder", ""),
         folder=folder,
     )

@@ -47,7 +47,7 @@ def incident_toml(incident: Incident, comments: Iterable[str] = ()) -> str:
         ("inventory", {"file": incident.inventory}),
         ("history", {"folder": incident.history}),
         ("reports", {"files": incident.reports}),
-        ("trust", {"roots": incident.roots}),
+        ("trust", {"roots": incident.roots, "crls": incident.crls}),
         ("runbooks", {"folder": incident.runbooks}),
     ):
         if any(item.values()):
@@ -73,6 +73,7 @@ def with_absolute_paths(incident: Incident) -> Incident:
         reports=tuple(_absolute(incident, name) for name in incident.reports),
         runbooks=_absolute(incident, incident.runbooks) if incident.runbooks else "",
         roots=tuple(name if name == "mozilla" else _absolute(incident, name) for name in incident.roots),
+        crls=tuple(_absolute(incident, name) for name in incident.crls),
         folder=Path(),
     )
 

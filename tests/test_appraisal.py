@@ -172,6 +172,20 @@ def test_the_report_says_it_of_each_chain_that_it_shows() -> None:
     assert "What it is worth" not in exhibits.captures(replace(evidence, trust=None))
 
 
+def test_a_crl_of_the_incident_file_counts_in_the_report_and_in_a_replay(tmp_path: Path) -> None:
+    (tmp_path / "ca.crl").write_bytes(crl(REVOKED.x509.serial_number))
+    (tmp_path / "incident.toml").write_text(
+        '[incident]\nhost = "a.test"\n[trust]\ncrls = ["ca.crl", "absent.crl"]\n[[capture]]\nvantage = "x"\n'
+    )
+    evidence = irkit.gather_pins(irkit.begin(tmp_path / "incident.toml"))
+    assert [item.source for item in evidence.missing if item.source.startswith("CRL")] == ["CRL absent.crl"]
+    capture = Capture(Chain(REVOKED.chain.certificates, Obtained("handshake", "a.test", at=AT)), "x", trusted=True)
+    irkit.save_evidence(replace(evidence, captures=(capture,)), tmp_path / "saved")
+    again = irkit.load_evidence(tmp_path / "saved")
+    assert again.crls == evidence.crls
+    assert "REVOKED: the CRL says" in exhibits.captures(again)
+
+
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
     (tmp_path / "root.pem").write_text(ROOT.certificate.pem())

@@ -64,6 +64,7 @@ def test_every_table_of_the_format_is_read() -> None:
         files = ["reports/*.ndjson.gz"]
         [trust]
         roots = ["corp-root.pem"]
+        crls = ["corp.crl"]
         """,
         folder=Path("case"),
     )
