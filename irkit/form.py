@@ -112,18 +112,12 @@ class FormDesk(Desk):
         self.halt.disabled = True
         self.said = widgets.html(Markup())
         self.checks, self.told = widgets.html(Markup()), widgets.html(Markup())
-        buttons = widgets.row([self.start, self.check, self.halt])
-        self.box = widgets.panel(
-            [
-                widgets.named("Start from", self.source),
-                *self.fields.values(),
-                self.out,
-                buttons,
-                self.said,
-                self.told,
-                self.checks,
-            ]
-        )
+        self.change = widgets.button("Change the question", lambda: self.call(self._fold, False))
+        places = [widgets.named("Start from", self.source), *self.fields.values(), self.out]
+        self.asking = widgets.column(places)
+        buttons = widgets.row([self.start, self.check, self.halt, self.change])
+        self.box = widgets.panel([self.asking, buttons, self.said, self.told, self.checks])
+        self._fold(False)
         self._switch()
         self._loop.call_later(0.5, lambda: threading.Thread(target=_warm, daemon=True).start())
 
@@ -141,6 +135,11 @@ class FormDesk(Desk):
         for name, field in self.fields.items():
             widgets.hide(field, name not in shown)
         widgets.put(self.said, status(_SAID[self.source.value]))
+
+    def _fold(self, folded: bool) -> None:
+        """Takes the fields out of the way of the answer, or brings them back."""
+        widgets.hide(self.asking, folded)
+        widgets.hide(self.change, not folded)
 
     @property
     def question(self) -> Question:
@@ -270,6 +269,7 @@ class FormDesk(Desk):
             await self._sections(steps)
             return
         self.halt.disabled = True  # what is left is drawing
+        self._fold(True)
         widgets.put(self.told, await asyncio.to_thread(answer, self.evidence, self.verdict, self.remediation))
         widgets.put(self.said, status("Judged. The sections of the steps are being drawn."))
         seen = ("failures", "pins")  # what they show depends on the verdict

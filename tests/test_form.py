@@ -73,6 +73,11 @@ def test_a_step_that_is_run_again_leaves_the_others_as_they_are(drill: Drill, tm
         assert desk.verdict.verdict == "mitm"
         assert calls == {"failures": 1, "chains": 1, "pins": 1}
         assert result(tmp_path)["status"] == "complete"
+        assert (desk.asking.layout.display, desk.change.layout.display) == ("none", None), "the answer comes first"
+        assert desk.question.incident == str(drill.incident)
+        desk.change.click()
+        await asyncio.sleep(0)
+        assert (desk.asking.layout.display, desk.change.layout.display) == (None, "none")
         counted = desk.evidence.failures
         desk.run_again(desk.steps["chains"])
         await ended(desk)

@@ -6,6 +6,7 @@ import asyncio
 import html
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -53,7 +54,11 @@ def test_what_is_copied_stays_in_its_attribute_and_the_script_is_the_same_for_al
     assert copied == value or "\\u{" in copied or not value.isprintable()
 
 
-def test_the_form_asks_what_is_in_sight_and_its_fields_begin_with_the_parameters() -> None:
+def test_the_form_asks_what_is_in_sight_and_its_fields_begin_with_the_parameters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where no incident file lies
+
     async def play() -> None:
         desk = FormDesk(Question(window="6h", only="region=ap-south"), out="runs")
         assert (desk.out.value, desk.only) == ("runs", {"region": ("ap-south",)})
