@@ -1,7 +1,8 @@
 """What is usual at an hour: the same hours of the days before, by which a daily wave or spike is known for one.
 
 Of each hour the lower median of the days counts, so that neither yesterday's incident nor one quiet night makes it. At
-least two days have to be there. Where counts are thin, no hour is assumed to differ from another.
+least two days have to be there. Where counts are thin, no hour is assumed to differ from another. Hours are UTC's: when
+clocks change, habits of local time are news for some days.
 """
 
 from __future__ import annotations

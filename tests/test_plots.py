@@ -94,7 +94,7 @@ def test_a_new_release_that_fails_from_its_first_user_on_is_the_gravest() -> Non
 
 
 def test_the_pictures_need_no_colour(mitm: examples.Example) -> None:
-    styles = [(str(dash), marker) for _, dash, marker in plots._STYLES]
+    styles = [(str(dash), marker) for _, dash, marker in plots.STYLES]
     assert len(set(styles)) == len(styles)
     assert len(set(plots._HATCHES)) == len(plots._HATCHES)
     chains = lineup(mitm.evidence)
@@ -108,7 +108,7 @@ def _contrast(colour: str) -> float:
 
 
 def test_text_in_pictures_has_enough_contrast() -> None:
-    colours = [plots.INK, plots.MUTED, *(colour for colour, *_ in plots._STYLES)]
+    colours = [plots.INK, plots.MUTED, *(colour for colour, *_ in plots.STYLES)]
     assert min(_contrast(colour) for colour in colours) >= 4.5
     darkest_box = min(plots._SHADES, key=lambda shade: -_contrast(shade))
     assert _contrast(plots.INK) / _contrast(darkest_box) >= 4.5
