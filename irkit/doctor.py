@@ -31,7 +31,7 @@ __all__ = ["Check", "describe", "examine", "installation", "register"]
 
 SKEW = timedelta(seconds=30)  # more makes windows, onsets and certificates' dates doubtful
 PATIENCE = 5.0  # seconds for each endpoint and for Prometheus
-SCOPE, CAPTURE, COMPARE, CLASSIFY = "1. Scope", "2. Capture", "3. Compare", "4. Classify"
+SCOPE, CAPTURE, COMPARE, CLASSIFY, REMEDY = "1. Scope", "2. Capture", "3. Compare", "4. Classify", "5. Remedy"
 _SAYS = {"ok": "✓ ok", "weaker": "△ weaker", "broken": "✖ broken"}
 
 
@@ -251,6 +251,9 @@ def _clients(incident: Incident) -> Iterable[Check]:
             yield Check(what, "ok", f"{len(chain)} certificates")
 
 
+_WEAKENED = {"inventory": (CLASSIFY,), "runbook": (REMEDY,), "runbooks": (REMEDY,)}
+
+
 def _pins(evidence: Evidence) -> Iterable[Check]:
     read = gather_pins(evidence)
     for release in read.releases:
@@ -263,8 +266,10 @@ def _pins(evidence: Evidence) -> Iterable[Check]:
         hint = "" if state == "ok" else "is this the file that the release ships?"
         yield Check(f"pins of {text(release.name, 80)}", state, said, hint, () if state == "ok" else (COMPARE,))
     for item in read.missing:
-        steps = (CLASSIFY,) if item.source == "inventory" else (COMPARE, CLASSIFY)
+        steps = _WEAKENED.get(item.source.split()[0], (COMPARE, CLASSIFY))
         yield Check(item.source, "weaker", item.reason, item.hint, steps)
+    if read.runbooks:
+        yield Check("runbooks of your own", "ok", f"sections on {len(read.runbooks)} causes and checks")
     if read.inventory is not None:
         yield Check("inventory", "ok", f"{len(read.inventory.keys)} keys")
 

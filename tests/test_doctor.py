@@ -145,6 +145,22 @@ def test_the_command_prints_text_or_json_and_its_exit_code_says_whether_a_triage
     assert 'fix: pip install "irkit[workbench]"' in said
 
 
+def test_a_teams_own_runbooks_are_read_and_what_is_wrong_with_them_is_named(tmp_path: Path) -> None:
+    front = "---\nalert: A\nowner: us\nreviewed: 2026-11-23\n---\n"
+    (tmp_path / "books").mkdir()
+    (tmp_path / "books" / "a.md").write_text(front + "## `hex-pin`: ours\ntext\n## `hex-pim`: a slip\ntext\n")
+    (tmp_path / "books" / "b.md").write_text("no front matter")
+    (tmp_path / "incident.toml").write_text(
+        '[incident]\nhost = "127.0.0.1"\nport = 1\n[runbooks]\nfolder = "books"\n[trust]\nroots = []\n'
+    )
+    checks = examine(tmp_path / "incident.toml", deadline=2)
+    assert found(checks, "runbooks of your own").says == "sections on 2 causes and checks"
+    slip, broken = found(checks, "runbook a.md"), found(checks, "runbook b.md")
+    assert slip.hint == "did you mean 'hex-pin'?"
+    assert "front matter" in broken.says
+    assert slip.weakens == broken.weakens == ("5. Remedy",)
+
+
 def test_hostile_names_are_shown_harmlessly(tmp_path: Path) -> None:
     (tmp_path / "incident.toml").write_text(
         '[incident]\nhost = "127.0.0.1"\nport = 1\n[[capture]]\nvantage = "<script>x</script>\\u001b[2J"\nfile = "no"\n'
