@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 
+from irkit.affected import scope
 from irkit.evidence import Evidence
-from irkit.exhibits import captures, comparison, missing, scope
+from irkit.exhibits import captures, comparison, missing
 from irkit.remedy import Action, Remediation
 from irkit.render import (
     Markup,

@@ -116,3 +116,19 @@ def test_the_first_screen_holds_the_whole_answer(
         box = page.locator(part).first.bounding_box()
         assert box is not None, part
         assert box["y"] + box["height"] <= height, f"{part} is below the first screen"
+
+
+@pytest.mark.parametrize("name", ["mitm", "hostile", "health", "index"])
+def test_a_printed_page_fits_the_paper_shows_what_is_folded_and_is_not_dark(
+    page: Page, pages: dict[str, Path], name: str
+) -> None:
+    page.emulate_media(media="print", color_scheme="dark")
+    page.set_viewport_size({"width": 680, "height": 900})  # A4 with margins of 15 mm
+    page.goto(pages[name].as_uri())
+    folded = page.locator("details > div").all()
+    assert all((box := each.bounding_box()) is not None and box["height"] > 10 for each in folded)
+    assert folded or name == "index"
+    assert page.evaluate("document.documentElement.scrollWidth") <= 680
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.pdf(format="A4").startswith(b"%PDF-")
+    page.emulate_media(media="screen")

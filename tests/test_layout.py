@@ -55,7 +55,7 @@ ORDER = [
     "drill.day", "drill.rotations", "drill.interceptions", "drill.mistakes", "drill.causes", "drill.beside",
     "drill.twins", "drill.chance", "drill.files",
     "notebook", "lineup", "summary", "trend",
-    "plots", "planplot", "chronicle", "history_command", "cohortplots", "exhibits", "report", "resume",
+    "plots", "planplot", "chronicle", "history_command", "cohortplots", "exhibits", "affected", "report", "resume",
     "run", "doctor",
     "incident_command",
     "metrics_command",
