@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM, AESGCM, ChaCha20Poly1305
@@ -35,6 +36,7 @@ _CCS, _ALERT, _HANDSHAKE, _DATA = 20, 21, 22, 23
 _RECORD_LIMIT = 2**14 + 2048
 
 
+@lru_cache
 def hash_of(cipher: int) -> str:
     """The hash of a suite's key schedule and transcript."""
     return "sha384" if iana.cipher_name(cipher).endswith("SHA384") else "sha256"

@@ -73,8 +73,8 @@ def ask_all(
 class _Guest:
     """One endpoint being asked."""
 
-    __slots__ = ("addresses", "ask", "connected", "deadline", "doors", "failures", "goal", "heard", "limit", "name",
-                 "out", "peers", "sock", "target", "until", "visit")  # fmt: skip
+    __slots__ = ("addresses", "ask", "connected", "deadline", "doors", "failures", "goal", "heard", "left_out", "limit",
+                 "name", "out", "peers", "sock", "target", "until", "visit")  # fmt: skip
 
     def __init__(self, target: Target, ask: Ask, deadline: float) -> None:
         self.target = target
@@ -86,6 +86,7 @@ class _Guest:
         self.goal = Endpoint.parse(target.connect, target.port) if target.connect else target.endpoint
         self.deadline = self.limit = self.until = deadline  # of all, of this address, of this wait
         self.addresses: tuple[str, ...] = ()  # those not asked yet
+        self.left_out = 0  # how many never will be
         self.peers: tuple[Endpoint, ...] = ()  # where the proxy is
         self.doors: tuple[Endpoint, ...] = ()  # where to connect to for the visit: the first is being tried
         self.failures: list[CaptureFailure] = []
@@ -114,7 +115,8 @@ class _Guest:
                 raise CaptureError(f"the proxy {proxy}: {error.message}", _PROXY_HINT) from None
             self.peers = tuple(Endpoint(address, proxy.endpoint.port) for address in found)
         left_to_it = proxy is not None and proxy.resolves
-        self.addresses = (self.goal.host,) if left_to_it else resolve(self.goal, self.deadline)[:ADDRESSES]
+        addresses = (self.goal.host,) if left_to_it else resolve(self.goal, self.deadline)
+        self.addresses, self.left_out = addresses[:ADDRESSES], len(addresses) - ADDRESSES
 
 
 class _Loop:
@@ -349,6 +351,11 @@ class _Loop:
         if guest.addresses and guest.deadline > time.monotonic():
             self._next_address(guest)
         else:
+            if guest.left_out > 0:
+                why = f"not asked: the {guest.left_out} addresses after the first {ADDRESSES}"
+                guest.failures.append(
+                    self._nowhere(guest.target, "connect", CaptureError(why, "name one with connect="))
+                )
             self._end(guest, all_failed(str(guest.target.endpoint), guest.failures))
 
     def _end(self, guest: _Guest, result: Chain | CaptureFailure) -> None:

@@ -17,6 +17,7 @@ from irkit.certificate import pem_blocks
 from irkit.chain import CaptureFailure, Chain
 from irkit.cli import main
 from irkit.errors import CaptureError, InputError
+from irkit.fleet import capture_many
 from irkit.link import Endpoint, a_label
 
 
@@ -138,6 +139,10 @@ def test_addresses_beyond_the_limit_are_said(monkeypatch: pytest.MonkeyPatch) ->
     assert reasons == ["refused the connection"] * 64 + ["not asked: of the 100 addresses, the first 64 are"] * 36
     with pytest.raises(CaptureError):
         capture("many.test", 1, deadline=5)
+    ((_, failure),) = capture_many(["many.test:1"], deadline=5)
+    assert isinstance(failure, CaptureFailure)
+    assert len(failure.attempts) == 65
+    assert failure.attempts[-1].reason == "not asked: the 36 addresses after the first 64"
 
 
 def test_a_name_that_two_standards_read_differently_is_not_guessed() -> None:
