@@ -33,10 +33,11 @@ def _intercepted(day: Day, scenario: Scenario, *, public: bool = False) -> Scena
 
     forged = day.leaf(day.s.issuer if public else day.root("Web Access CA 3", "Access Networks"))
     begin, region, release = (day.at - day.start) / MINUTE, day.region, scenario.releases[1]
+    part = max(day.part, 0.2)  # beside another incident, less is lost in it
 
     def widened(group: Group) -> Group:
         def hit(where: str, minutes: Any) -> Any:
-            return np.maximum(group.failing(where, minutes), 0.5 * (where == region) * (minutes > begin))
+            return np.maximum(group.failing(where, minutes), part * (where == region) * (minutes > begin))
 
         return replace(group, failing=hit)
 

@@ -16,7 +16,8 @@ __all__ = ["DAY", "HOUR", "MINUTE", "Builder", "Day"]
 
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 _HOSTS = (HOST, "login.example.org", "edge.pay.example.net")
-_SCALES = (0.4, 1.0, 1.0, 2.5)
+_SCALES = (0.1, 0.4, 1.0, 2.5)
+_PARTS = (0.08, 0.2, 0.45, 0.8)
 
 
 class Day:
@@ -27,15 +28,17 @@ class Day:
         s: The service.
         region: Where an interceptor stands.
         scale: Traffic, as a multiple of the usual.
+        part: Of the validations there, those that go through an interceptor.
     """
 
     def __init__(self, start: datetime, end: datetime, dice: Random, *, varied: bool = False) -> None:
         """A day in a window; `varied`: with a host, apps, a region and traffic by lot, instead of the usual ones."""
         self.start, self.end, self.dice = start, end, dice
-        self.at = end - timedelta(minutes=dice.randint(100, 300))
+        self.at = end - timedelta(minutes=dice.randint(25, 900) if varied else dice.randint(100, 300))
         host, fleet = (dice.choice(_HOSTS), dice.choice(FLEETS)) if varied else (HOST, FLEETS[0])
         self.region = dice.choice(tuple(REGIONS)) if varied else "ap-south"
         self.scale = dice.choice(_SCALES) if varied else 1.0
+        self.part = dice.choice(_PARTS) if varied else 0.45
         self.s = Service.opened(start, dice, host=host, fleet=fleet)
 
     def key(self) -> Any:

@@ -16,9 +16,9 @@ _PRODUCTS = ("Zscaler Intermediate Root CA", "Fortinet Untrusted CA", "Kaspersky
 _PROXIES = ("mitmproxy", "Charles Proxy CA", "PortSwigger CA")
 
 
-def intercepted(day: Day, cause: str, forged: Credential, part: float = 0.45, **more: Any) -> Scenario:
+def intercepted(day: Day, cause: str, forged: Credential, part: float | None = None, **more: Any) -> Scenario:
     """One region's clients are presented that chain, and that part of their validations fails."""
-    releases = day.good()
+    releases, part = day.good(), day.part if part is None else part
     clients = tuple(day.client(r, forged, day.region, "AS64500") for r in releases[1::2])
     failing = releases if part else ()
     given: dict[str, Any] = {"forged": forged, "clients": clients} | more
