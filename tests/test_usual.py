@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -198,3 +198,30 @@ def test_the_picture_over_time_shows_what_is_usual_and_says_so() -> None:
     assert alone is not None
     assert alone.usual is None
     assert "Usual" not in alone.alt
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_days_before_name_and_date_what_rises_and_hide_none_of_it(seed: int) -> None:
+    """Whatever the days before were like, each rise that is found without them is found with them, at its place."""
+    rng = np.random.default_rng(seed)
+    lengths, heights = (20, 60, 300, DAY), (0.02, 0.1, 0.3, 0.9)
+    pool = [
+        spike(int(rng.integers(60, 1300)), int(rng.choice(lengths)), rng.choice(heights), str(rng.choice(REGIONS)))
+        for _ in range(3)
+    ]
+    today, usual = both(quiet, *pool[: rng.integers(1, 3)]), both(quiet, *pool[rng.integers(0, 4) :])
+    level, days = float(rng.choice((200, 2000, 100_000))), int(rng.choice((2, 3, 7)))
+    failures = drawn(today, usual, days=days, level=level, seed=seed, noise=float(rng.choice((0.0, 0.05))))
+    alone, found = onsets(replace(failures, before=None)), onsets(failures)
+    assert alone
+    for one in alone:
+        assert any(meets(one, other, failures.end) for other in found), one
+
+
+def meets(one: Onset, other: Onset, end: datetime) -> bool:
+    """Whether two onsets have a moment and a region in common."""
+    regions = [
+        {value} if isinstance(value := found.cohort.get("region", REGIONS), str) else set(value)
+        for found in (one, other)
+    ]
+    return one.at <= (other.end or end) and other.at <= (one.end or end) and bool(regions[0] & regions[1])
