@@ -96,6 +96,21 @@ def test_bash_completes_commands_kinds_and_options(typed: str, wanted: str) -> N
     assert wanted in done.stdout.split()
 
 
+def test_fish_completes_commands_kinds_and_options(tmp_path: Path, tool: Callable[..., str]) -> None:
+    (tmp_path / "irkit.fish").write_text(script(parser(), "fish"))
+    typed = {
+        "irkit tri": "triage",
+        "irkit pins new": "new-backup",
+        "irkit triage --rep": "--replay",
+        "irkit drill hex": "hex-pin",
+    }
+    ask = "; ".join([f"source {tmp_path / 'irkit.fish'}", *(f'complete -C "{words}"' for words in typed)])
+    done = subprocess.run(
+        [tool("fish"), "--no-config", "-c", ask], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == list(typed.values())
+
+
 def test_fish_and_zsh_get_every_command() -> None:
     for shell in ("fish", "zsh"):
         made = script(parser(), shell)

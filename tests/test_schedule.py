@@ -14,6 +14,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from programs import free_port, listening
 
 from irkit.cli import parser
 from irkit.drill import prepare
+from irkit.healthrun import load_hosts
 from irkit.notebook import check_parameters
 
 ROOT = Path(__file__).parent.parent
@@ -53,6 +55,20 @@ def test_every_example_calls_irkit_with_what_it_knows(where: str) -> None:
     assert program == "irkit"
     arguments = parser().parse_args(words)
     assert (arguments.hosts.rpartition("/")[2], arguments.deadline) == ("hosts.toml", 300)
+
+
+def test_the_files_of_the_examples_are_read_and_captures_go_where_the_services_may_write() -> None:
+    (incident,), broken = load_hosts(SCHEDULE / "hosts.toml", now=datetime(2026, 11, 25, tzinfo=UTC))
+    assert broken == ()
+    state = "/var/lib/irkit"
+    assert str(incident.path(incident.history)) == f"{state}/captures"
+    unit = (SCHEDULE / "irkit-health.service").read_text()
+    assert ("StateDirectory=irkit" in unit, "ProtectSystem=strict" in unit) == (True, True)
+    pod = yaml.safe_load((SCHEDULE / "cronjob.yaml").read_text())["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    writable = [mount["mountPath"] for mount in container["volumeMounts"] if not mount.get("readOnly")]
+    assert state in writable
+    assert container["command"][container["command"].index("--out") + 1] == state
 
 
 def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path, tool: Callable[..., str]) -> None:
