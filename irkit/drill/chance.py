@@ -20,7 +20,8 @@ SOURCES = ("metrics", "history", "inventory", "client chains", "releases", "seco
 # What seeds take in turn: every cause, a quiet day, and every pair of truths with one appearance.
 TURNS = (*BELONGS, "quiet", *TWINS)
 
-_SERVED = {"leaf-key-rotated", "intermediate-rotated", "ca-changed", "rollout-in-progress"}
+# A key that was not served before. (Another intermediate over the same leaf key is served by its holder alone.)
+_SERVED = {"leaf-key-rotated", "ca-changed", "rollout-in-progress"}
 _SEEN = {"interception-untrusted-ca", "interception-public-ca", "inspection-authorised", "inspection-product",
          "user-installed-ca", "captive-portal", "clock-wrong"}  # fmt: skip
 
