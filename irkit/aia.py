@@ -15,7 +15,7 @@ from io import BufferedReader, RawIOBase
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from irkit.certificate import Certificate
+from irkit.certificate import Certificate, unwarned
 from irkit.chainfile import load_chain_bytes
 from irkit.errors import CaptureError, InputError
 from irkit.link import Endpoint, Link, dial, resolve
@@ -52,6 +52,7 @@ class Fetch:
         return f"{text(self.url, 200)}: {', '.join(text(c.subject or 'unreadable', 120) for c in self.certificates)}"
 
 
+@unwarned()
 def issuer_urls(certificate: Certificate) -> tuple[str, ...]:
     """Where a certificate says that its issuer's can be had, in its order; empty where it doesn't."""
     from cryptography import x509

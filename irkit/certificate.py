@@ -10,7 +10,8 @@ import binascii
 import hashlib
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
@@ -22,7 +23,7 @@ from irkit.errors import InputError
 if TYPE_CHECKING:
     from cryptography import x509
 
-__all__ = ["Certificate", "Pin", "pem_blocks"]
+__all__ = ["Certificate", "Pin", "pem_blocks", "unwarned"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -80,6 +81,14 @@ class Pin:
 
     def __repr__(self) -> str:
         return f"Pin({str(self)!r})"
+
+
+@contextmanager
+def unwarned() -> Iterator[None]:
+    """Keeps the library's warnings of odd certificates, as of serial number 0, to itself: irkit says what is odd."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 @lru_cache(maxsize=4096)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from irkit.certificate import Certificate
+from irkit.certificate import Certificate, unwarned
 from irkit.chain import Chain
 from irkit.signature import signs
 from irkit.trust import issuers
@@ -30,6 +30,7 @@ class Revocation:
     at: datetime | None = None
 
 
+@unwarned()
 def check_revocation(
     chain: Chain, *, crls: Iterable[bytes] = (), at: datetime | None = None, extra: Iterable[Certificate] = ()
 ) -> Revocation:

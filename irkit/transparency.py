@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from irkit import render
-from irkit.certificate import Certificate
+from irkit.certificate import Certificate, unwarned
 from irkit.chain import Chain
 from irkit.errors import InputError
 from irkit.files import read_file
@@ -158,6 +158,7 @@ def _moment(value: str | None) -> datetime | None:
     return None if value is None else datetime.fromisoformat(value).astimezone(UTC)
 
 
+@unwarned()
 def check_scts(
     chain: Chain, logs: LogList | None = None, *, at: datetime | None = None, extra: Iterable[Certificate] = ()
 ) -> tuple[SctCheck, ...]:

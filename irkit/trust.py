@@ -14,7 +14,7 @@ from datetime import datetime
 from functools import lru_cache
 
 from irkit import render
-from irkit.certificate import Certificate
+from irkit.certificate import Certificate, unwarned
 from irkit.errors import InputError
 from irkit.objections import DEPTH, Objection, Why, called, issued_by_cas, objection, outside_validity, weakly_signed
 from irkit.signature import algorithm_of, relation
@@ -109,6 +109,7 @@ def verify(
 
 
 @lru_cache(maxsize=4096)
+@unwarned()
 def _verify(  # noqa: PLR0917 - the cache's key
     chain: tuple[Certificate, ...],
     store: TrustStore,
