@@ -94,16 +94,25 @@ def _shell() -> Any:
 def _refuse_mistyped(shell: Any) -> None:
     """Finds what papermill lets pass with a warning: a parameter that the notebook doesn't have.
 
-    Papermill puts parameters into a cell that begins with "# Parameters", and the kernel remembers its cells.
+    Papermill puts parameters into a cell that begins with "# Parameters", after the one with their defaults, and the
+    kernel remembers its cells.
     """
     known = list(inspect.signature(open_desk).parameters)
     for cell in getattr(shell, "user_ns", {}).get("In", ()):
-        if not cell.startswith("# Parameters\n"):
-            continue
-        for node in ast.walk(ast.parse(cell)):
-            name = node.id if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) else ""
-            if name and name not in known:
-                raise InputError(f"triage.ipynb has no parameter {text(name, 60)}", nearest(name, known))
+        names = _assigned(cell)
+        for name in names if cell.startswith("# Parameters\n") else ():
+            if name not in known:
+                raise InputError(f"the notebook has no parameter {text(name, 60)}", nearest(name, known))
+        known += names
+
+
+def _assigned(cell: str) -> list[str]:
+    """The names that a cell sets; none for one that is no plain Python, such as a magic."""
+    try:
+        nodes = ast.walk(ast.parse(cell))
+    except (SyntaxError, ValueError):
+        return []
+    return [node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
 
 
 def _refuse_numbers(given: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import papermill
@@ -21,6 +22,7 @@ import irkit
 from irkit.drill import prepare
 from irkit.errors import InputError
 from irkit.notebook import declared_parameters
+from irkit.workbench import _refuse_mistyped
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOK = ROOT / "notebooks" / "triage.ipynb"
@@ -53,9 +55,18 @@ def test_papermill_with_a_mistyped_parameter_fails_and_its_files_say_so(tmp_path
     assert done.returncode == 1, "papermill's own code for a notebook that failed"
     result, report = the_run(tmp_path / "runs")
     assert (result["status"], result["verdict"]) == ("incomplete", "inconclusive")
-    assert "triage.ipynb has no parameter incidnet" in result["findings"][0]["says"]
+    assert "the notebook has no parameter incidnet" in result["findings"][0]["says"]
     for said in ("DID NOT COMPLETE", "no parameter incidnet", "did you mean &#x27;incident&#x27;?"):
         assert said in report
+
+
+def test_a_notebook_may_have_parameters_of_its_own() -> None:
+    cells = ["", "%matplotlib inline", "team = ''", "# Parameters\nteam = 'shop'\nhost = 'a.example'\n"]
+    _refuse_mistyped(SimpleNamespace(user_ns={"In": cells}))
+    mistyped = [*cells, "# Parameters\ntaem = 'shop'\n"]
+    with pytest.raises(InputError, match="no parameter taem") as caught:
+        _refuse_mistyped(SimpleNamespace(user_ns={"In": mistyped}))
+    assert "did you mean team" in caught.value.hint.replace("'", "")
 
 
 @pytest.mark.parametrize(
