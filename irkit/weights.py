@@ -79,7 +79,8 @@ WEIGHTS: Mapping[str, Mapping[str, float]] = MappingProxyType(
         "follows-rollout": {"misconfiguration": 2, "mitm": -1},
         # --- what failing clients saw (anyone can send that: it only raises suspicion)
         "client-chain-untrusted-root": {"interception-untrusted-ca": 7},
-        "client-chain-public-root": {"interception-public-ca": 7},
+        # A trusted CA signed it, which no report can make up: beside other strangers it is the one that is named.
+        "client-chain-public-root": {"interception-public-ca": 9},
         "client-chain-authorised": {"inspection-authorised": 12},
         # A name proves nothing, but an interception is what it is; its kind is worth a guess.
         "client-chain-product": {"inspection-product": 8},

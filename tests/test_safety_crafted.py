@@ -123,6 +123,14 @@ def test_a_key_that_was_given_up_excuses_nothing(status: str, host: str) -> None
     assert classify(evidence).verdict in ("mitm", "inconclusive")
 
 
+def test_a_forged_sign_in_page_does_not_hide_that_a_trusted_ca_signed_the_chain() -> None:
+    """What follows from that, revocation, would be lost with the cause."""
+    stolen = world().leaf_for(not_before=OLD_DAYS).chain
+    page = reports(told(forge.self_signed("login.hotel.example").chain, count=30, region="ap-south"))
+    verdict = classify(replace(interception(world(), stolen), reports=page))
+    assert (verdict.verdict, verdict.cause) == ("mitm", "interception-public-ca")
+
+
 def test_ten_thousand_reports_that_all_is_well_leave_one_true_chain_its_weight() -> None:
     evidence = interception(world())
     flood = reports(told(world().leaf.chain, count=10_000, region="ap-south"))
