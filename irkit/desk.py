@@ -9,11 +9,11 @@ from typing import Any, Protocol
 
 from irkit.classify import classify
 from irkit.evidence import Evidence
-from irkit.gather import Progress
 from irkit.remedy import Remediation, remedies
 from irkit.render import Markup, fragment, paragraph, strong, text
 from irkit.report import answer
 from irkit.run import Run, finish_run, keep
+from irkit.stoppable import Progress
 from irkit.verdict import Verdict
 
 __all__ = ["Desk", "Filter", "Gather", "filtered"]

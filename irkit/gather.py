@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -25,7 +24,7 @@ from irkit.pins import Inventory, Release, load_inventory, load_release
 from irkit.render import text
 from irkit.reports import Reports, load_reports
 from irkit.runbook import RunbookSection, load_runbooks
-from irkit.stoppable import StoppedError, at_once
+from irkit.stoppable import Progress, StoppedError, Timer, at_once
 from irkit.trust import TrustStore, load_trust, mozilla
 from irkit.truststore import joined
 
@@ -38,9 +37,6 @@ __all__ = [
     "STAGES", "access", "begin", "counted", "gather", "gather_chains", "gather_failures", "gather_pins", "look",
     "server_changes",
 ]  # fmt: skip
-
-# Takes a line of what is being done; `print` will do.
-Progress = Callable[[str], None]
 
 STAGES = ("failures", "chains", "pins")
 CAPTURE_DEADLINE = 10.0
@@ -119,7 +115,7 @@ def gather_failures(
     from irkit.servermetrics import in_order, noted
 
     incident, missing = evidence.incident, list[Missing]()
-    timer = _Timer(progress, "counting failures", stop)
+    timer = Timer(progress, "counting failures", stop)
     failures = None
     if incident.metrics is None:
         missing.append(
@@ -206,7 +202,7 @@ def gather_chains(
     if "chains" in evidence.gathered and not again:
         return evidence
     incident, missing = evidence.incident, list[Missing]()
-    timer = _Timer(progress, f"capturing chains from {len(incident.vantages)} vantages", stop)
+    timer = Timer(progress, f"capturing chains from {len(incident.vantages)} vantages", stop)
     folder = incident.path(incident.history)
     history: tuple[Capture, ...] = evidence.history if again else ()
     with _missing_instead(missing, "history"):
@@ -269,7 +265,7 @@ def _reports(incident: Incident, missing: list[Missing]) -> Reports | None:
 
 
 def _capture(
-    incident: Incident, vantage: Vantage, deadline: float, timer: _Timer
+    incident: Incident, vantage: Vantage, deadline: float, timer: Timer
 ) -> tuple[list[Capture], list[Missing]]:
     captures, missing = list[Capture](), list[Missing]()
     source = f"capture {vantage.name}"
@@ -336,7 +332,7 @@ def gather_pins(
     if "pins" in evidence.gathered and not again:
         return evidence
     incident, missing = evidence.incident, list[Missing]()
-    timer = _Timer(progress, f"reading pins of {len(incident.releases)} releases", stop)
+    timer = Timer(progress, f"reading pins of {len(incident.releases)} releases", stop)
     releases = []
     for source in incident.releases:
         with _missing_instead(missing, f"release {source.app} {source.version}".rstrip()):
@@ -390,34 +386,7 @@ def _trust(incident: Incident, missing: list[Missing]) -> TrustStore | None:
     return joined(stores) if stores else None
 
 
-class _Timer:
-    """Says when a stage begins, and when it ends how long it took; knows whether it was told to stop."""
-
-    def __init__(self, progress: Progress | None, doing: str, stop: threading.Event | None) -> None:
-        self._say, self._doing, self._began = progress or (lambda _: None), doing, time.monotonic()
-        self._stop = stop
-        self._say(f"{doing} …")
-
-    @property
-    def seconds(self) -> float:
-        """Since the stage began."""
-        return time.monotonic() - self._began
-
-    @property
-    def stopped(self) -> bool:
-        """Whether the stage was told to stop."""
-        return self._stop is not None and self._stop.is_set()
-
-    def part(self, what: str) -> None:
-        """Says that a part of it is done."""
-        self._say(f"{self._doing}: {what}")
-
-    def done(self, missing: list[Missing]) -> None:
-        lost = "; missing: " + ", ".join(text(item.source, 60) for item in missing) if missing else ""
-        self._say(f"{self._doing}: {time.monotonic() - self._began:.1f} s{lost}")
-
-
-def _done(evidence: Evidence, stage: str, sources: tuple[str, ...], missing: list[Missing], timer: _Timer) -> Evidence:
+def _done(evidence: Evidence, stage: str, sources: tuple[str, ...], missing: list[Missing], timer: Timer) -> Evidence:
     """Marks a stage as done, unless it was stopped; what it says is missing replaces what an earlier try of it said."""
     timer.done(missing)
     kept = tuple(item for item in evidence.missing if not item.source.startswith(sources))

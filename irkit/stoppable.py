@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from typing import NoReturn, TypeVar
 
 from irkit.errors import IrkitError
+from irkit.missing import Missing
+from irkit.render import text
 
-__all__ = ["StoppedError", "at_once"]
+__all__ = ["Progress", "StoppedError", "Timer", "at_once"]
 
 _T = TypeVar("_T")
 _LOOK = 0.1  # seconds between two looks at whether to stop
 _MOST = 16  # works at a time
+
+# Takes a line of what is being done; `print` will do.
+Progress = Callable[[str], None]
 
 
 class StoppedError(IrkitError):
@@ -58,3 +64,31 @@ def _start(work: Callable[[], _T], gate: threading.Semaphore, stop: threading.Ev
 
 def _lost() -> NoReturn:
     raise StoppedError("cancelled before it answered", "run this step again")
+
+
+class Timer:
+    """Says when a stage begins, and when it ends how long it took; knows whether it was told to stop."""
+
+    def __init__(self, progress: Progress | None, doing: str, stop: threading.Event | None) -> None:
+        self._say, self._doing, self._began = progress or (lambda _: None), doing, time.monotonic()
+        self._stop = stop
+        self._say(f"{doing} …")
+
+    @property
+    def seconds(self) -> float:
+        """Since the stage began."""
+        return time.monotonic() - self._began
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the stage was told to stop."""
+        return self._stop is not None and self._stop.is_set()
+
+    def part(self, what: str) -> None:
+        """Says that a part of it is done."""
+        self._say(f"{self._doing}: {what}")
+
+    def done(self, missing: list[Missing]) -> None:
+        """Says that it has ended, and what is missing."""
+        lost = "; missing: " + ", ".join(text(item.source, 60) for item in missing) if missing else ""
+        self._say(f"{self._doing}: {time.monotonic() - self._began:.1f} s{lost}")
