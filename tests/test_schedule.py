@@ -172,7 +172,7 @@ def test_jupyter_scheduler_takes_the_definition_and_runs_a_job_of_it(
     (kernel / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": "irkit", "language": "python"}))
     port = free_port()
     command = [
-        tool("jupyter-server"), "--no-browser", "--allow-root", f"--port={port}", "--ip=127.0.0.1",
+        str(Path(tool("check-jsonschema")).with_name("jupyter-server")), "--no-browser", "--allow-root", f"--port={port}", "--ip=127.0.0.1",
         "--IdentityProvider.token=token", f"--ServerApp.root_dir={tmp_path / 'root'}",
     ]  # fmt: skip
     environment = os.environ | {"HOME": str(tmp_path), "JUPYTER_PATH": str(tmp_path / "jupyter")}
@@ -185,7 +185,7 @@ def test_jupyter_scheduler_takes_the_definition_and_runs_a_job_of_it(
             return json.load(answer)
 
     def wait(answer: Callable[[], Any]) -> Any:
-        for _ in range(600):
+        for _ in range(1000):
             with contextlib.suppress(OSError):
                 if found := answer():
                     return found
