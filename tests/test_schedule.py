@@ -171,8 +171,9 @@ def test_jupyter_scheduler_takes_the_definition_and_runs_a_job_of_it(
     argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     (kernel / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": "irkit", "language": "python"}))
     port = free_port()
+    beside = Path(tool("check-jsonschema")).with_name("jupyter-server")  # another one has no scheduler
     command = [
-        str(Path(tool("check-jsonschema")).with_name("jupyter-server")), "--no-browser", "--allow-root", f"--port={port}", "--ip=127.0.0.1",
+        str(beside), "--no-browser", "--allow-root", f"--port={port}", "--ip=127.0.0.1",
         "--IdentityProvider.token=token", f"--ServerApp.root_dir={tmp_path / 'root'}",
     ]  # fmt: skip
     environment = os.environ | {"HOME": str(tmp_path), "JUPYTER_PATH": str(tmp_path / "jupyter")}
