@@ -107,7 +107,8 @@ def open_notebook(page: Page, lab: Lab, notebook: str) -> None:
 
 def _kernels(page: Page, lab: Lab) -> list[dict[str, Any]]:
     answer = page.request.get(f"{lab.url}api/kernels", headers={"Authorization": f"token {lab.token}"})
-    kernels: list[dict[str, Any]] = answer.json()
+    # While one starts, the server may fail to describe it.
+    kernels: list[dict[str, Any]] = answer.json() if answer.ok else []
     return kernels
 
 
