@@ -29,7 +29,7 @@ from irkit.verdict import Cohort, Verdict
 if TYPE_CHECKING:
     from irkit.failures import Failures
 
-__all__ = ["scope"]
+__all__ = ["cohort_facts", "scope"]
 
 
 _SHAPES = {
@@ -38,13 +38,16 @@ _SHAPES = {
 }  # fmt: skip
 
 
-def scope(evidence: Evidence, verdict: Verdict | None = None, *, part: bool = False) -> Markup:
+def scope(
+    evidence: Evidence, verdict: Verdict | None = None, *, part: bool = False, table_of_cohorts: bool = True
+) -> Markup:
     """Who fails, since when, in which shape.
 
     Args:
         evidence: With its failures, if there are any.
         verdict: For the cohorts and the onset; without it the counts alone are shown.
         part: The failures are those of some cohorts only. They say nothing of what tells these from the others.
+        table_of_cohorts: Left out where a control shows the cohorts already.
     """
     failures = evidence.failures
     if failures is None:
@@ -62,7 +65,7 @@ def scope(evidence: Evidence, verdict: Verdict | None = None, *, part: bool = Fa
             f" ({ratio}) from {moment(failures.start)} to {moment(failures.end)}.",
         ),
         paragraph(words) if not part and (words := explained(evidence, verdict)) else "",
-        "" if part else _cohorts(evidence, verdict),
+        "" if part or not table_of_cohorts else _cohorts(evidence, verdict),
         picture_of(lambda: plots.failure_ratio(evidence, verdict)),
         _changes(evidence),
         *_worst(failures, since),
@@ -78,18 +81,20 @@ def scope(evidence: Evidence, verdict: Verdict | None = None, *, part: bool = Fa
 def _cohorts(evidence: Evidence, verdict: Verdict | None) -> Markup:
     if verdict is None or not verdict.cohorts:
         return Markup()
-    rows = []
-    for judged in verdict.cohorts:
-        cohort = judged.cohort
-        failed, validated = since_onset(evidence, cohort) or (cohort.failures, cohort.validations)
-        counts = "unknown"
-        if failed is not None and validated:
-            counts = f"{failed:,.0f} of {validated:,.0f} ({percent(failed / validated)})"
-        shape = _SHAPES.get(cohort.shape, "unknown") + (f", until {moment(cohort.end)}" if cohort.end else "")
-        rows.append((cohort.name, _began(cohort), counts, percent(cohort.share), shape, judged.verdict))
+    rows = [(judged.cohort.name, *cohort_facts(evidence, judged.cohort), judged.verdict) for judged in verdict.cohorts]
     failures = "failures since then" if any(judged.cohort.onset for judged in verdict.cohorts) else "failures"
     headers = ("who", "since", failures, "share of all validations", "how it rose", "verdict")
     return table(headers, rows, "Cohorts: failures that belong together, the gravest first")
+
+
+def cohort_facts(evidence: Evidence, cohort: Cohort) -> tuple[str, str, str, str]:
+    """Since when a cohort fails, how many do since then, whose share of all validations they are, and how it rose."""
+    failed, validated = since_onset(evidence, cohort) or (cohort.failures, cohort.validations)
+    counts = "not counted"
+    if failed is not None and validated:
+        counts = f"{failed:,.0f} of {validated:,.0f} ({percent(failed / validated)})"
+    shape = _SHAPES.get(cohort.shape, "unknown") + (f", until {moment(cohort.end)}" if cohort.end else "")
+    return _began(cohort), counts, percent(cohort.share), shape
 
 
 def _worst(failures: Failures, since: datetime | None) -> Iterator[Markup]:

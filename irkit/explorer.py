@@ -34,7 +34,7 @@ def explorer(evidence: Evidence) -> tuple[Any, ...]:
     def tell(_: Any = None) -> None:
         if certificates.value is not None:
             column = lines.columns[chains.value - 1]
-            widgets.put(shown, _described(lines, column, column.chain[certificates.value]))
+            widgets.put(shown, _described(lines, column, column.chain[certificates.value], bool(evidence.releases)))
 
     chains.observe(pick, "value")
     certificates.observe(tell, "value")
@@ -42,9 +42,12 @@ def explorer(evidence: Evidence) -> tuple[Any, ...]:
     return (chains, certificates, shown)
 
 
-def _described(lines: Lineup, column: Column, certificate: Certificate) -> Markup:
+def _described(lines: Lineup, column: Column, certificate: Certificate, pins_known: bool) -> Markup:
+    unread = "not known: no release's pins are read"
+
     def releases(wanted: Callable[[Any], bool]) -> str:
-        return ", ".join(release.name for release, found in column.accepted if wanted(found)) or "none known"
+        found = ", ".join(release.name for release, found in column.accepted if wanted(found))
+        return found or ("none known" if pins_known else unread)
 
     rows: list[tuple[object, object]] = [
         ("subject", certificate.subject or "unreadable"),
@@ -54,7 +57,7 @@ def _described(lines: Lineup, column: Column, certificate: Certificate) -> Marku
         ("valid", f"{moment(certificate.not_before)} to {moment(certificate.not_after)}"),
         ("pin", certificate.pin or "none"),
         ("SHA-256", certificate.sha256),
-        ("pinned by", ", ".join(lines.pinned_by(column, certificate)) or "no release"),
+        ("pinned by", ", ".join(lines.pinned_by(column, certificate)) or ("no release" if pins_known else unread)),
         ("releases that accept the chain", releases(lambda found: found.connects)),
         ("releases that refuse it", releases(lambda found: found.answer == "no")),
     ]

@@ -8,17 +8,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from irkit import widgets
+from irkit.affected import cohort_facts
 from irkit.cohorts import FAMILY
 from irkit.desk import Filter
 from irkit.evidence import Evidence
-from irkit.render import fragment, label, moment, percent, strong
-from irkit.summary import since_onset
+from irkit.render import fragment, label, percent, strong
 from irkit.verdict import Cohort, CohortVerdict, Verdict
 
 if TYPE_CHECKING:
     from irkit.failures import Failures
 
-__all__ = ["cohort_filter", "filters"]
+__all__ = ["cohort_filter", "filters", "shows_all"]
 
 ALL = "all"
 _REGIONS, _VERSIONS, _COHORTS = 6, 8, 12  # shown; the choices above have all
@@ -36,12 +36,11 @@ def filters(evidence: Evidence, verdict: Verdict | None, pick: Callable[[Filter]
     if failures is None:
         return ()
     chosen: dict[str, Any] = {}
+    since = _since(failures, verdict)
     for role in failures.roles:
-        counted = failures.by(role)
+        counted = since.by(role)
         if len(counted) > 1:
-            names = [
-                (label(f"{name or '(no value)'} ({percent(r.ratio)} fail)"), name) for name, r in counted.iterrows()
-            ]
+            names = [(label(f"{name or '(no value)'} ({_failing(found)})"), name) for name, found in counted.iterrows()]
             chosen[role] = widgets.choice(role, [(ALL, ALL), *names], small=True)
 
     def changed(_: Any = None) -> None:
@@ -62,8 +61,12 @@ def filters(evidence: Evidence, verdict: Verdict | None, pick: Callable[[Filter]
     if verdict is not None and verdict.cohorts:
         parts.append(_cohorts(evidence, verdict.cohorts, show))
     if {"version", "region"} <= set(chosen):
-        parts.append(_heatmap(_since(failures, verdict), show))
+        parts.append(_heatmap(since, show))
     return tuple(parts)
+
+
+def _failing(found: Any) -> str:
+    return f"{percent(found.ratio)} fail" if found.validations else "none seen"
 
 
 def _text(words: object) -> Any:
@@ -71,25 +74,32 @@ def _text(words: object) -> Any:
 
 
 def _cohorts(evidence: Evidence, cohorts: tuple[CohortVerdict, ...], show: Callable[[Filter], None]) -> Any:
-    heads = ("Cohort: press to show it alone", "since", "failures since then", "verdict")
+    heads = (
+        "Cohort: press to show it alone",
+        "since",
+        "failures since then",
+        "of all validations",
+        "how it rose",
+        "verdict",
+    )
     cells = [_text(strong(head)) for head in heads]
     for judged in cohorts[:_COHORTS]:
         cohort = judged.cohort
-        failed, validated = since_onset(evidence, cohort) or (cohort.failures, cohort.validations)
-        counted = "not counted"
-        if failed is not None and validated:
-            counted = f"{failed:,.0f} of {validated:,.0f} ({percent(failed / validated)})"
         only = cohort_filter(evidence, cohort)
         hint = label(f"Show only {cohort.name}" if only else f"The metrics don't tell {cohort.name} apart", 300)
         name = widgets.button(_short(cohort), partial(show, only), hint=hint, width="100%")
         name.disabled = not only
-        cells += [
-            name,
-            _text(moment(cohort.onset)),
-            _text(counted),
-            _text(f"{judged.verdict} / {judged.cause}" if judged.cause else judged.verdict),
-        ]
-    return widgets.grid(cells, "minmax(18rem, 28rem) max-content max-content max-content")
+        said = (
+            *cohort_facts(evidence, cohort),
+            f"{judged.verdict} / {judged.cause}" if judged.cause else judged.verdict,
+        )
+        cells += [name, *map(_text, said)]
+    return widgets.grid(cells, "minmax(12rem, 18rem) repeat(5, auto)")
+
+
+def shows_all(evidence: Evidence, cohorts: tuple[CohortVerdict, ...]) -> bool:
+    """Whether the controls name every cohort, so that a table of them would say the same again."""
+    return evidence.failures is not None and len(cohorts) <= _COHORTS
 
 
 def _short(cohort: Cohort) -> str:

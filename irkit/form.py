@@ -26,7 +26,7 @@ from irkit.drill import KINDS
 from irkit.errors import IrkitError
 from irkit.evidence import Evidence
 from irkit.explorer import explorer
-from irkit.filters import filters
+from irkit.filters import filters, shows_all
 from irkit.question import Question, ask, parse_filter
 from irkit.remedy import Remediation, remedies
 from irkit.render import Markup, aside, status
@@ -40,7 +40,7 @@ __all__ = ["FormDesk"]
 SECONDS = {"failures": 30.0, "chains": 10.0}  # what a step may take; 10 where it isn't said
 PATIENCE = 1.0  # seconds that a cancelled step has to hand over what it has
 REHEARSAL, FILE, ALERT = "Rehearsal", "Incident", "Alert"
-_SHOWN = {REHEARSAL: {"rehearse"}, FILE: {"incident"}, ALERT: {"alert", "incident"}}
+_SHOWN = {REHEARSAL: {"rehearse"}, FILE: {"incident"}, ALERT: {"alert", "token_env", "incident"}}
 _SAID = {
     REHEARSAL: "A rehearsal takes place on this machine alone.",
     FILE: "Two lines are enough for an incident file; a host alone does, too.",
@@ -157,7 +157,9 @@ class FormDesk(Desk):
 
         def section(state: State) -> Markup:
             if show is scope:
-                return filtered(state.evidence, self.only, partial(scope, verdict=state.verdict))
+                controls = state.verdict is not None and shows_all(state.evidence, state.verdict.cohorts)
+                said = partial(scope, verdict=state.verdict, table_of_cohorts=not controls)
+                return filtered(state.evidence, self.only, said)
             return comparison(state.evidence, state.verdict) if show is comparison else show(state.evidence)
 
         return self._panel(title, run, section)
@@ -260,7 +262,7 @@ class FormDesk(Desk):
         for step in steps:
             widgets.put(self.said, status(f"{step.name} …"))
             if not await self._one(step, step is again):
-                widgets.put(self.said, status(f"{step.name} did not end. Run it again, and the rest follows."))
+                widgets.put(self.said, status(f"The step {step.name} did not end. Run it again, and the rest follows."))
                 await self._sections(steps)
                 return
         self.evidence, self.verdict = self.state.evidence, self.state.verdict
@@ -342,6 +344,7 @@ def _fields(asked: Question, found: list[str]) -> dict[str, Any]:
     return {
         "rehearse": widgets.choice("Rehearsal of", kinds, asked.rehearse or "mitm"),
         "alert": widgets.area("Alert or its URL", asked.alert, "Alertmanager's JSON, or the address of its API: http://…/api/v2/alerts"),
+        "token_env": widgets.text_field("Its token", asked.token_env, "if it wants one: the name of the variable"),
         "incident": widgets.suggest("Incident file", found, file, "incident.toml; or leave it out and name a host"),
         "host": widgets.text_field("Host", asked.host, "as in the file or the alert"),
         "window": widgets.text_field("Window", asked.window, window),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, time
+from operator import add
 from typing import Any
 
 from irkit.evidence import Capture, Evidence
@@ -201,9 +202,16 @@ def textfile(results: Sequence[HostHealth], *, finished: datetime) -> str:
     """
     lines: list[str] = []
 
-    def metric(name: str, says: str, samples: Iterable[tuple[Mapping[str, str], float]]) -> None:
-        rows = [f"{name}{_labels(labels)} {value:.10g}" for labels, value in samples]
-        if rows:
+    def metric(
+        name: str, says: str, samples: Iterable[tuple[Mapping[str, str], float]],
+        both: Callable[[float, float], float] = max,
+    ) -> None:  # fmt: skip
+        found = dict[str, float]()
+        for labels, value in samples:  # a host may be listed twice, and node_exporter drops a file with a series twice
+            said = _labels(labels)
+            found[said] = both(found[said], value) if said in found else value
+        if found:
+            rows = (f"{name}{said} {value:.10g}" for said, value in found.items())
             lines.extend((f"# HELP {name} {says}", f"# TYPE {name} gauge", *rows))
 
     metric(
@@ -212,12 +220,12 @@ def textfile(results: Sequence[HostHealth], *, finished: datetime) -> str:
     metric(
         "cert_pin_expiry_days", "Days until a release's pin set for the domain ends.",
         (({"domain": r.host, "platform": platform, "app": app, "app_version": version}, days)
-         for r in results for (platform, app, version), days in (r.pin_days or {}).items()),
+         for r in results for (platform, app, version), days in (r.pin_days or {}).items()), min,
     )  # fmt: skip
     metric(
         "cert_expiry_timestamp_seconds", "When the first certificate of the served chain ends.",
         (({"domain": r.host}, finished.timestamp() + 86400 * r.certificate_days)
-         for r in results if r.certificate_days is not None),
+         for r in results if r.certificate_days is not None), min,
     )  # fmt: skip
     metric(
         "cert_pin_failure_ratio", "Failures per pin validation in the last 24 hours.",
@@ -231,7 +239,7 @@ def textfile(results: Sequence[HostHealth], *, finished: datetime) -> str:
     metric(
         "irkit_health_checks", "Checks that found something, by severity.",
         (({"domain": r.host, "severity": severity}, float(sum(c.severity == severity for c in r.checks)))
-         for r in results for severity in _ORDER[:3]),
+         for r in results for severity in _ORDER[:3]), add,
     )  # fmt: skip
     return "\n".join(lines) + "\n"
 

@@ -34,6 +34,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def _run(arguments: argparse.Namespace) -> int:
     if not arguments.deadline > 0:
         raise InputError(f"a deadline of {arguments.deadline} s is none", "give the seconds the run may take")
+    from irkit.healthindex import MARKS, state_of
     from irkit.healthrun import health
 
     outcome = health(arguments.hosts, out=arguments.out, deadline=arguments.deadline)
@@ -41,7 +42,8 @@ def _run(arguments: argparse.Namespace) -> int:
         print(json.dumps(outcome.result, indent=1))
     else:
         for host in outcome.result["hosts"]:
-            print(f"{text(host['host'])}: {host['verdict'] or 'not judged'}")
+            judged = f"verdict {host['verdict']}" if host["verdict"] else "not judged"
+            print(f"{text(host['host'])}: {MARKS[state_of(host)]}, {judged}")
             for check in host["checks"]:
                 print(f"  {check['severity']:7}  {text(check['says'], 400)} [{check['id']}]")
         print(f"report: {text(outcome.folder / 'report.html', 1000)}")

@@ -24,6 +24,7 @@ from irkit.health import Check, HostHealth, document, examine, textfile, worst
 from irkit.healthindex import MARKS, hosts_table, index_page, state_of
 from irkit.incident import Incident, load_incident
 from irkit.notebook import execute_notebook
+from irkit.parameters import check_given
 from irkit.render import Markup, moment, text
 from irkit.runbook import RunbookSection, load_runbooks
 from irkit.tomlfile import TEXT, Table, parse_toml
@@ -100,7 +101,7 @@ def load_hosts(path: str | Path, *, now: datetime) -> tuple[tuple[Incident, ...]
 
 
 def open_health(hosts: str | Path, *, out: str | Path = "", folder: str | Path = "") -> HealthRun:
-    """Opens a run over the hosts of a hosts.toml.
+    """Opens a run over the hosts of a hosts.toml, for a notebook.
 
     Args:
         hosts: The file.
@@ -108,9 +109,21 @@ def open_health(hosts: str | Path, *, out: str | Path = "", folder: str | Path =
         folder: The run's folder, made already; `health` sets it.
 
     Raises:
-        InputError: The file can't be used.
+        InputError: The file can't be used, or the notebook was given a parameter that it doesn't have. Where `out` is
+            given, a run's folder there says so too.
         RunError: The folder can't be written.
     """
+    try:
+        check_given()
+        return _open(hosts, out, folder)
+    except InputError as error:
+        if isinstance(out, str | Path) and out and not folder:
+            started = datetime.now(UTC).replace(microsecond=0)
+            _leave(HealthRun((), (), run_folder(Path(out) / "runs", started), started), [], error)
+        raise
+
+
+def _open(hosts: str | Path, out: str | Path, folder: str | Path = "") -> HealthRun:
     started = datetime.now(UTC).replace(microsecond=0)
     incidents, broken = load_hosts(hosts, now=started)
     if folder:
@@ -181,6 +194,17 @@ def _complete(folder: Path, content: dict[str, Any]) -> None:
     write_atomically(out / "index.html", index_page(out))
 
 
+def _leave(run: HealthRun, hosts: list[dict[str, Any]], error: IrkitError) -> dict[str, Any]:
+    """Leaves what there is of a run that did not complete, and why it did not."""
+    assert run.folder is not None
+    content = _write(run, (), "incomplete", datetime.now(UTC).replace(microsecond=0))
+    content |= {"hosts": hosts, "error": error.message}
+    _report(run, content, str(error))
+    write_atomically(run.folder / "result.json", json.dumps(content, indent=1) + "\n")
+    write_atomically(run.folder.parent.parent / "index.html", index_page(run.folder.parent.parent))
+    return content
+
+
 def _write(run: HealthRun, results: Sequence[HostHealth], status: str, finished: datetime | None) -> dict[str, Any]:
     content = {
         "schema": SCHEMA, "status": status, "started": run.started.isoformat(),
@@ -217,7 +241,7 @@ def health(hosts: str | Path, *, out: str | Path = "health", deadline: float = 3
         RunError: The folder can't be written.
     """
     out = Path(out)
-    run = open_health(hosts, out=out)
+    run = _open(hosts, out)
     assert run.folder is not None
     parameters = {"hosts": str(Path(hosts).resolve()), "folder": str(run.folder.resolve())}
     notebook = workbench_file("notebooks/pin_health.ipynb")
@@ -230,13 +254,8 @@ def health(hosts: str | Path, *, out: str | Path = "health", deadline: float = 3
         _complete(run.folder, content)
     except IrkitError as error:
         failed = error
-        content = _write(run, (), "incomplete", datetime.now(UTC).replace(microsecond=0))
         done = sorted((run.folder / "hosts").glob("[0-9]*.json"))
-        content["hosts"] = [*map(document, run.broken), *(json.loads(file.read_text()) for file in done)]
-        content["error"] = error.message
-        _report(run, content, str(error))
-        write_atomically(run.folder / "result.json", json.dumps(content, indent=1) + "\n")
-        write_atomically(out / "index.html", index_page(out))
+        content = _leave(run, [*map(document, run.broken), *(json.loads(file.read_text()) for file in done)], error)
     return HealthOutcome(run.folder, content, failed)
 
 

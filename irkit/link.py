@@ -16,7 +16,7 @@ from irkit.errors import CaptureError, InputError
 
 __all__ = ["Endpoint", "Link", "a_label", "broken", "dial", "resolve", "unreachable"]
 
-_NAME_HINT = "check the name and the resolver, or name an address with connect="
+_NAME_HINT = "check the name and the resolver, or name an address: connect=, --connect"
 _DEVIATIONS = frozenset("ßς\u200c\u200d")  # Unicode Technical Standard #46, section 4: deviation characters
 _SLOW_HINT = "give a longer deadline, or check the path to the host"
 

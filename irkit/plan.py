@@ -249,7 +249,7 @@ def _milestones(facts: Facts, rotation: Rotation, at: datetime, broken: float) -
          bool(families) and families == shipping),
         (-30, f"At most {100 * rotation.tolerate:.3g} % of validations would break, and the certificate is issued.",
          broken <= rotation.tolerate and rotation.chain is not None),
-        (0, "`irkit preflight` agrees; the servers present the new key; the old one is kept for a way back.", False),
+        (0, "irkit preflight agrees; the servers present the new key; the old one is kept for a way back.", False),
         (90, "The old key is retired in keys.toml, and the next releases leave its pin out.", False),
     )  # fmt: skip
     for days, what, done in steps:

@@ -278,7 +278,9 @@ def _draw_column(axes: Axes, x: int, column: Column, chains: Lineup, depth: int)
         # The pattern has a strip of its own: text over a hatch can't be read.
         hatch = _HATCHES[key % len(_HATCHES)]
         axes.add_patch(Rectangle((x, y + 0.02), 0.08, 0.88, facecolor="white", hatch=hatch, **outline))
-        pinned = ", ".join(chains.pinned_by(column, certificate))
+        releases = chains.pinned_by(column, certificate)
+        pinned = ", ".join(releases)
+        pinned = pinned if len(pinned) <= 22 or len(releases) == 1 else f"{len(releases)} releases"
         lines = [
             f"{role(y, certificate)}, key {chains.letters[certificate.pin]}",
             plot_text(short_name(certificate), 30),

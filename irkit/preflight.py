@@ -54,7 +54,13 @@ class GoAhead:
         """The answer in one sentence."""
         if self.ok:
             return "Go: every point holds."
-        return f"No go: {sum(not point.ok for point in self.points)} of {len(self.points)} points do not hold."
+        failed, unknown = (sum(point.ok is ok for point in self.points) for ok in (False, None))
+        of = f"of {len(self.points)} points"
+        said = [f"{failed} {of} {'does' if failed == 1 else 'do'} not hold"] if failed else []
+        said += (
+            [f"{unknown} {'' if failed else of + ' '}{'is' if unknown == 1 else 'are'} not known"] if unknown else []
+        )
+        return f"No go: {', '.join(said)}."
 
     def _rows(self) -> list[tuple[object, ...]]:
         words = {True: "✓ holds", False: "✖ does not hold", None: "? not known"}

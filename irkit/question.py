@@ -32,6 +32,7 @@ class Question:
     Attributes:
         incident: An incident file, or with an alert a folder of them.
         alert: An alert: its JSON, a file, or the address of an API.
+        token_env: The name of the variable with the token for the alert's address; never the token itself.
         rehearse: The kind of a rehearsal, which then takes place on this machine.
         host: Another host than the incident file's; which host of several alerts; or all that is known.
         window: `6h` before the end, or `START/END`.
@@ -43,6 +44,7 @@ class Question:
 
     incident: str = ""
     alert: str = ""
+    token_env: str = ""
     rehearse: str = ""
     host: str = ""
     window: str = ""
@@ -83,7 +85,11 @@ def ask(question: Question, stay: contextlib.ExitStack, *, now: datetime | None 
         incident = load_incident(stay.enter_context(prepare(question.rehearse, folder / "incident")).incident, now=now)
     elif question.alert:
         pasted = question.alert.lstrip().startswith(("{", "["))
-        alerts = parse_alerts(question.alert, "the pasted alert") if pasted else load_alerts(question.alert.strip())
+        alerts = (
+            parse_alerts(question.alert, "the pasted alert")
+            if pasted
+            else load_alerts(question.alert.strip(), token_env=question.token_env)
+        )
         base = question.incident or None
         incident = incident_from_alerts(alerts, base, host=question.host, prometheus=question.prometheus, now=now)
         incident = with_absolute_paths(incident)

@@ -83,7 +83,8 @@ _RULES = """
 }
 .irkit-view pre {
   margin: .4rem 0; padding: .4rem .7rem; border: 1px solid var(--line); border-radius: .3rem;
-  background: var(--raised); color: var(--text); white-space: pre-wrap; overflow-wrap: anywhere; user-select: all;
+  background: var(--raised); color: var(--text); white-space: pre-wrap; overflow-wrap: anywhere; word-break: normal;
+  user-select: all;
 }
 .irkit-view pre code { font-size: 1em; }
 .irkit-view button.copy {

@@ -171,7 +171,8 @@ def summary_text(evidence: Evidence, verdict: Verdict, remediation: Remediation)
     ]
     if verdict.missing:
         lines.append("Missing: " + "; ".join(f"{text(m.source)} ({text(m.reason, 150)})" for m in verdict.missing[:5]))
-    lines += [f"Would decide it: {text(check, 500)}" for check in verdict.would_change_it[:2]]
+    would = "decide" if verdict.verdict == "inconclusive" else "change"
+    lines += [f"Would {would} it: {text(check, 500)}" for check in verdict.would_change_it[:2]]
     return "\n".join(lines)
 
 

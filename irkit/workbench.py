@@ -5,7 +5,6 @@ Papermill and `irkit triage` give parameters, and no widget is made; in JupyterL
 
 from __future__ import annotations
 
-import ast
 import atexit
 import contextlib
 import inspect
@@ -14,10 +13,10 @@ from typing import Any
 
 from irkit.desk import Desk
 from irkit.errors import InputError, IrkitError
+from irkit.parameters import check_given, kernel_shell
 from irkit.question import Question, ask, parse_filter
 from irkit.render import text
 from irkit.run import open_run, refuse, resumed
-from irkit.tomlfile import nearest
 
 __all__ = ["open_desk"]
 
@@ -26,6 +25,7 @@ def open_desk(
     incident: str = "",
     *,
     alert: str = "",
+    token_env: str = "",
     rehearse: str = "",
     host: str = "",
     window: str = "",
@@ -42,6 +42,7 @@ def open_desk(
     Args:
         incident: An incident file. With neither it nor an alert, a rehearsal, a host or a replay, a form asks.
         alert: An alert: its JSON, a file, or the address of an API.
+        token_env: The name of the variable with the token for the alert's address; never the token itself.
         rehearse: The kind of a rehearsal, as `mitm`.
         host: Another host than the incident file's, one of several alerts', or all that is known.
         window: `6h` before the end, or `START/END`.
@@ -57,11 +58,11 @@ def open_desk(
         IrkitError: A parameter can't be used or is mistyped, or nothing is asked and nobody can be. Where `out` is
             given, a run's folder there says so too.
     """
-    given, shell = dict(locals()), _shell()
+    given, shell = dict(locals()), kernel_shell()
     try:
-        _refuse_mistyped(shell)
+        check_given(inspect.signature(open_desk).parameters)
         _refuse_numbers(given)
-        question = Question(incident, alert, rehearse, host, window, vantages, releases, prometheus, only)
+        question = Question(incident, alert, token_env, rehearse, host, window, vantages, releases, prometheus, only)
         if not (question.asks or replay) and _somebody_is_there(shell):
             from irkit.form import FormDesk
 
@@ -81,38 +82,6 @@ def open_desk(
             refuse(error, out=out)
         raise
     return Desk(run, parse_filter(only))
-
-
-def _shell() -> Any:
-    try:
-        from IPython import get_ipython
-    except ImportError:
-        return None
-    return get_ipython()
-
-
-def _refuse_mistyped(shell: Any) -> None:
-    """Finds what papermill lets pass with a warning: a parameter that the notebook doesn't have.
-
-    Papermill puts parameters into a cell that begins with "# Parameters", after the one with their defaults, and the
-    kernel remembers its cells.
-    """
-    known = list(inspect.signature(open_desk).parameters)
-    for cell in getattr(shell, "user_ns", {}).get("In", ()):
-        names = _assigned(cell)
-        for name in names if cell.startswith("# Parameters\n") else ():
-            if name not in known:
-                raise InputError(f"the notebook has no parameter {text(name, 60)}", nearest(name, known))
-        known += names
-
-
-def _assigned(cell: str) -> list[str]:
-    """The names that a cell sets; none for one that is no plain Python, such as a magic."""
-    try:
-        nodes = ast.walk(ast.parse(cell))
-    except (SyntaxError, ValueError):
-        return []
-    return [node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
 
 
 def _refuse_numbers(given: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import subprocess
@@ -20,6 +21,7 @@ from test_alert import LABELS, alertmanager
 from irkit.alert import load_alerts
 from irkit.drill import prepare
 from irkit.errors import InputError, IrkitError, MetricsError
+from irkit.question import Question, ask
 
 ONE = {"labels": LABELS, "annotations": {}, "startsAt": "2026-11-23T08:44:00Z"}
 
@@ -59,7 +61,39 @@ def test_an_alert_of_a_real_alertmanager_is_triaged_by_its_url_and_by_what_its_w
             assert time.monotonic() < until, "Alertmanager did not call"
             time.sleep(0.1)
         told = irkit("incident", "from-alert", "-", "--json", cwd=tmp_path, body=bodies[0])
-    assert json.loads(told.stdout)["incident"]["host"] == "api.example.com"
+        assert json.loads(told.stdout)["incident"]["host"] == "api.example.com"
+        done = irkit("triage", drill.incident, "--alert", "-", "--json", cwd=tmp_path, body=bodies[0])
+        assert done.returncode == 12, done.stderr
+        result = json.loads(done.stdout)
+    assert (result["status"], result["verdict"]) == ("complete", "mitm")
+    assert result["incident"] == f"CertificatePinFailure-api.example.com-{began:%Y%m%dT%H%MZ}"
+
+
+def test_what_comes_on_standard_input_and_is_no_alert_is_an_error_in_words(tmp_path: Path) -> None:
+    for body in (b"", b"<html>", b"{}"):
+        done = irkit("triage", "--alert", "-", cwd=tmp_path, body=body)
+        assert done.returncode == 2
+        assert "standard input" in done.stderr.decode()
+        assert "Traceback" not in done.stderr.decode()
+
+
+def test_the_form_names_the_variable_with_the_token_of_an_address(
+    fault: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def protected(handler: Any) -> None:
+        there = handler.headers.get("Authorization") == "Bearer of-the-responder"
+        send(handler, 200 if there else 401, json.dumps([ONE]).encode() if there else b"")
+
+    monkeypatch.setenv("ALERT_TOKEN", "of-the-responder")
+    url = f"{fault(protected).url}/api/v2/alerts"
+    with contextlib.ExitStack() as stay:
+        found = ask(Question(alert=url, token_env="ALERT_TOKEN"), stay)
+        assert found.host == "api.example.com"
+        assert "of-the-responder" not in repr(found)
+        with pytest.raises(MetricsError, match="401"):
+            ask(Question(alert=url), stay)
+        with pytest.raises(IrkitError, match="NO_SUCH_TOKEN"):
+            ask(Question(alert=url, token_env="NO_SUCH_TOKEN"), stay)
 
 
 @pytest.mark.parametrize("body", [ONE, [ONE], {"alerts": [ONE]}, {"data": {"alerts": [ONE]}}])

@@ -167,6 +167,23 @@ def test_prometheus_reads_the_textfile(tool: Callable[..., str]) -> None:
     assert complaints == ['cert_pin_expiry_days use base unit "seconds" instead of "days"']
 
 
+def test_a_host_that_is_listed_twice_gives_no_series_twice() -> None:
+    first = HostHealth(
+        "a.example", "rotation", checks=(Check("x", "error", "x"),), certificate_days=9.0, failure_ratio=0.5
+    )
+    second = HostHealth(
+        "a.example", "none", checks=(Check("y", "error", "y"),), certificate_days=70.0, failure_ratio=0.0
+    )
+    for results in ((first, second), (second, first)):
+        rows = [line for line in textfile(results, finished=NOW).splitlines() if not line.startswith("#")]
+        values = dict(row.rsplit(" ", 1) for row in rows)
+        assert len(values) == len(rows)
+        assert float(values['cert_expiry_timestamp_seconds{domain="a.example"}']) == NOW.timestamp() + 9 * 86400
+        assert values['cert_pin_failure_ratio{domain="a.example"}'] == "0.5"
+        assert values['irkit_verdict{domain="a.example",verdict="rotation"}'] == "1"
+        assert values['irkit_health_checks{domain="a.example",severity="error"}'] == "2"
+
+
 def test_hosts_files_name_what_is_wrong_and_go_on_where_they_can(tmp_path: Path) -> None:
     hosts = tmp_path / "hosts.toml"
     (tmp_path / "api.toml").write_text('[incident]\nhost = "api.example.com"\n')

@@ -22,7 +22,7 @@ PACKAGE = ROOT / "irkit"
 # fmt: off
 ORDER = [
     # words and values
-    "errors", "style", "render", "files", "tomlfile", "iana", "fields", "certificate", "der", "marks", "chain",
+    "errors", "style", "render", "files", "tomlfile", "parameters", "iana", "fields", "certificate", "der", "marks", "chain",
     "missing", "changes", "spki", "runbook",
     # chains from endpoints and files
     "messages", "flight", "possession", "link", "pcap", "recordings",

@@ -22,19 +22,21 @@ import irkit
 from irkit.drill import prepare
 from irkit.errors import InputError
 from irkit.notebook import declared_parameters
-from irkit.workbench import _refuse_mistyped
+from irkit.parameters import check_given
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOK = ROOT / "notebooks" / "triage.ipynb"
 
 
-def command(folder: Path, **parameters: str) -> list[str]:
+def command(folder: Path, notebook: Path = NOTEBOOK, **parameters: str) -> list[str]:
     given = [word for name, value in parameters.items() for word in ("-p", name, value)]
-    return [sys.executable, "-m", "papermill", str(NOTEBOOK), str(folder / "out.ipynb"), "--cwd", str(folder), *given]
+    return [sys.executable, "-m", "papermill", str(notebook), str(folder / "out.ipynb"), "--cwd", str(folder), *given]
 
 
-def run(folder: Path, **parameters: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(folder, **parameters), capture_output=True, text=True, check=False, timeout=120)
+def run(folder: Path, notebook: Path = NOTEBOOK, **parameters: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(folder, notebook, **parameters), capture_output=True, text=True, check=False, timeout=120
+    )
 
 
 def the_run(out: Path) -> tuple[dict[str, Any], str]:
@@ -62,11 +64,38 @@ def test_papermill_with_a_mistyped_parameter_fails_and_its_files_say_so(tmp_path
 
 def test_a_notebook_may_have_parameters_of_its_own() -> None:
     cells = ["", "%matplotlib inline", "team = ''", "# Parameters\nteam = 'shop'\nhost = 'a.example'\n"]
-    _refuse_mistyped(SimpleNamespace(user_ns={"In": cells}))
+    check_given(["host"], shell=SimpleNamespace(user_ns={"In": cells}))
     mistyped = [*cells, "# Parameters\ntaem = 'shop'\n"]
     with pytest.raises(InputError, match="no parameter taem") as caught:
-        _refuse_mistyped(SimpleNamespace(user_ns={"In": mistyped}))
+        check_given(["host"], shell=SimpleNamespace(user_ns={"In": mistyped}))
     assert "did you mean team" in caught.value.hint.replace("'", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "says"),
+    [
+        ("pin_health", {"hots": "hosts.toml", "out": "health"}, "the notebook has no parameter hots"),
+        ("pin_health", {"hosts": "7.2", "out": "health"}, "the parameter hosts is float, not text: 7.2"),
+        ("pin_health", {"hosts": "gone.toml", "out": "health"}, "gone.toml"),
+        ("rotation_plan", {"rotaton": "rotation.toml"}, "the notebook has no parameter rotaton"),
+        ("fleet", {"tragets": "hosts.txt"}, "the notebook has no parameter tragets"),
+        ("fleet", {"sweep": "no"}, "the parameter sweep is str, not True or False: no"),
+    ],
+)
+def test_every_notebook_refuses_a_parameter_that_it_cannot_use_and_leaves_what_it_can(
+    tmp_path: Path, name: str, parameters: dict[str, str], says: str
+) -> None:
+    done = run(tmp_path, ROOT / "notebooks" / f"{name}.ipynb", **parameters)
+    assert done.returncode == 1
+    assert f"InputError: {says}" in done.stderr or (name == "pin_health" and says in done.stderr)
+    if name == "pin_health":
+        (folder,) = (tmp_path / "health" / "runs").glob("*")
+        result = json.loads((folder / "result.json").read_text())
+        assert (result["status"], result["hosts"]) == ("incomplete", [])
+        assert says in result["error"]
+        assert "DID NOT COMPLETE" in (report := (folder / "report.html").read_text())
+        assert says in report
+        assert "did not complete" in (tmp_path / "health" / "index.html").read_text().lower()
 
 
 @pytest.mark.parametrize(

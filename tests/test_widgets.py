@@ -6,6 +6,7 @@ import asyncio
 import html
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,15 +15,16 @@ from hypothesis import strategies as st
 
 import irkit
 from irkit import widgets
+from irkit.affected import cohort_facts
 from irkit.desk import Filter, filtered
 from irkit.drill import prepare
 from irkit.errors import InputError
 from irkit.evidence import Evidence
 from irkit.explorer import explorer
-from irkit.filters import cohort_filter, filters
+from irkit.filters import cohort_filter, filters, shows_all
 from irkit.form import ALERT, FILE, FormDesk
 from irkit.question import Question
-from irkit.render import copy_button, label, paragraph
+from irkit.render import copy_button, fragment, label, paragraph
 from irkit.report import scope
 
 
@@ -67,7 +69,9 @@ def test_the_form_asks_what_is_in_sight_and_its_fields_begin_with_the_parameters
         desk._switch()
         assert desk.question == Question(host="api.example.com", window="6h")
         desk.source.value, desk.fields["alert"].value = ALERT, "no JSON"
+        desk.fields["token_env"].value = "ALERT_TOKEN"
         desk._switch()
+        assert desk.question.token_env == "ALERT_TOKEN"
         with pytest.raises(InputError, match="can't read the alert no JSON") as caught:
             desk._look()
         assert caught.value.hint
@@ -94,6 +98,13 @@ def test_a_cohort_filters_by_what_the_metrics_count_and_each_control_does(eviden
     assert cohort_filter(evidence, verdict.cohorts[0].cohort) == {"region": ("ap-south",)}
     picked: list[Filter] = []
     row, cohorts, heatmap = filters(evidence, verdict, picked.append)
+    assert shows_all(evidence, verdict.cohorts)
+    section, said = scope(evidence, verdict), "".join(getattr(made, "value", "") for made in cohorts.children)
+    without = scope(evidence, verdict, table_of_cohorts=False)
+    assert "how it rose" in section
+    assert "how it rose" not in without
+    for fact in cohort_facts(evidence, verdict.cohorts[0].cohort):
+        assert fragment(fact) in said, "what the table says, the controls say"
     next(made for made in cohorts.children if "ap-south" in getattr(made, "description", "")).click()
     region = next(box for box in row.children if box.description == "region")
     assert (picked, region.value) == ([{"region": ("ap-south",)}], "ap-south")
@@ -119,4 +130,7 @@ def test_the_explorer_shows_each_certificate_with_its_pin_and_who_pins_it(eviden
     certificates.value = 1
     assert copies()[0] == str(evidence.captures[0].chain[1].pin)
     chains.value = next(value for name, value in chains.options if "seen by clients" in name)
-    assert "no release" in shown.value.split("pinned by")[1]
+    assert "no release<" in shown.value.split("pinned by")[1]
+    early = explorer(replace(evidence, releases=()))[2].value.split("pinned by")[1]
+    assert early.count("not known: no release&#x27;s pins are read") == 3
+    assert "no release<" not in early

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from irkit.drill.pki import Credential, authority, new_key
 from irkit.drill.server import Presenting, serving
+from irkit.parameters import check_given
 from irkit.target import Target, read_targets
 from irkit.trust import TrustStore
 from irkit.truststore import load_roots
@@ -44,8 +45,9 @@ def open_fleet(targets: str = "", roots: str = "mozilla") -> Iterator[Fleet]:
         roots: `mozilla`, or a file or folder of roots; of the rehearsal, its own count.
 
     Raises:
-        InputError: The list or the roots can't be used.
+        InputError: The list or the roots can't be used, or a notebook was given a parameter that it doesn't have.
     """
+    check_given()
     if targets:
         yield Fleet(read_targets(targets), load_roots([roots]))
         return
