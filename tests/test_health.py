@@ -184,6 +184,18 @@ def test_a_host_that_is_listed_twice_gives_no_series_twice() -> None:
         assert values['irkit_health_checks{domain="a.example",severity="error"}'] == "2"
 
 
+def test_a_list_that_cannot_be_used_leaves_a_run_that_says_so_and_what_the_last_one_found(tmp_path: Path) -> None:
+    (tmp_path / "irkit.prom").write_text("kept 1\n")
+    with pytest.raises(InputError, match="gone"):
+        open_health(tmp_path / "gone.toml", out=tmp_path)
+    (folder,) = (tmp_path / "runs").iterdir()
+    result = json.loads((folder / "result.json").read_text())
+    assert (result["status"], result["hosts"]) == ("incomplete", [])
+    assert "gone.toml" in result["error"]
+    assert "DID NOT COMPLETE" in (folder / "report.html").read_text()
+    assert (tmp_path / "irkit.prom").read_text() == "kept 1\n"
+
+
 def test_hosts_files_name_what_is_wrong_and_go_on_where_they_can(tmp_path: Path) -> None:
     hosts = tmp_path / "hosts.toml"
     (tmp_path / "api.toml").write_text('[incident]\nhost = "api.example.com"\n')

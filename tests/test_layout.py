@@ -22,8 +22,8 @@ PACKAGE = ROOT / "irkit"
 # fmt: off
 ORDER = [
     # words and values
-    "errors", "style", "render", "files", "tomlfile", "parameters", "iana", "fields", "certificate", "der", "marks", "chain",
-    "missing", "changes", "spki", "runbook",
+    "errors", "style", "render", "files", "tomlfile", "parameters", "iana", "fields", "certificate", "der", "marks",
+    "chain", "missing", "changes", "spki", "runbook",
     # chains from endpoints and files
     "messages", "flight", "possession", "link", "pcap", "recordings",
     "chainjson", "chainfile", "hello", "handshake", "wire",

@@ -76,9 +76,7 @@ def test_a_notebook_may_have_parameters_of_its_own() -> None:
     [
         ("pin_health", {"hots": "hosts.toml", "out": "health"}, "the notebook has no parameter hots"),
         ("pin_health", {"hosts": "7.2", "out": "health"}, "the parameter hosts is float, not text: 7.2"),
-        ("pin_health", {"hosts": "gone.toml", "out": "health"}, "gone.toml"),
         ("rotation_plan", {"rotaton": "rotation.toml"}, "the notebook has no parameter rotaton"),
-        ("fleet", {"tragets": "hosts.txt"}, "the notebook has no parameter tragets"),
         ("fleet", {"sweep": "no"}, "the parameter sweep is str, not True or False: no"),
     ],
 )
@@ -87,7 +85,7 @@ def test_every_notebook_refuses_a_parameter_that_it_cannot_use_and_leaves_what_i
 ) -> None:
     done = run(tmp_path, ROOT / "notebooks" / f"{name}.ipynb", **parameters)
     assert done.returncode == 1
-    assert f"InputError: {says}" in done.stderr or (name == "pin_health" and says in done.stderr)
+    assert f"InputError: {says}" in done.stderr
     if name == "pin_health":
         (folder,) = (tmp_path / "health" / "runs").glob("*")
         result = json.loads((folder / "result.json").read_text())
