@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from irkit.drill.scenario import HOST, SCENARIOS, WINDOW
+from irkit.drill.causes import SCENARIOS
+from irkit.drill.scenario import HOST, WINDOW
 from irkit.drill.traffic import METRIC, count
 
 RUNBOOKS = Path(__file__).parent.parent / "runbooks"

@@ -20,7 +20,8 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 from prometheus_server import Sample, openmetrics, prometheus
 
-from irkit.drill.scenario import HOST, SCENARIOS, WINDOW
+from irkit.drill.causes import SCENARIOS
+from irkit.drill.scenario import HOST, WINDOW
 from irkit.drill.traffic import count
 from irkit.health import Check, HostHealth, textfile
 

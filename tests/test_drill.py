@@ -25,7 +25,8 @@ from irkit.capture import capture
 from irkit.certificate import pem_blocks
 from irkit.classify import classify
 from irkit.drill import Drill, prepare
-from irkit.drill.scenario import HOST, SCENARIOS
+from irkit.drill.causes import SCENARIOS
+from irkit.drill.scenario import HOST
 from irkit.drill.traffic import METRIC, count, matrix, open_metrics
 from irkit.errors import InputError
 from irkit.gather import gather

@@ -21,10 +21,10 @@ import irkit
 from irkit.capture import capture
 from irkit.classify import classify
 from irkit.drill import KINDS, prepare, write
-from irkit.drill.causes import BELONGS, build
+from irkit.drill.causes import BELONGS, SCENARIOS, build
 from irkit.drill.chance import SOURCES, TURNS, draw
 from irkit.drill.pki import authority, pin_of
-from irkit.drill.scenario import HOST, SCENARIOS
+from irkit.drill.scenario import HOST
 from irkit.drill.twins import TWINS
 from irkit.gather import gather
 from irkit.verdict import CAUSES

@@ -26,11 +26,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from irkit.capture import capture
 from irkit.certificate import Certificate
 from irkit.chain import Chain, Obtained
-from irkit.drill.causes import BELONGS, build
+from irkit.drill.causes import BELONGS, SCENARIOS, build
 from irkit.drill.files import Table, metrics_table, pin_file, to_toml, write_keys
 from irkit.drill.pki import Credential
 from irkit.drill.reports import ndjson
-from irkit.drill.scenario import SCENARIOS, WINDOW, Scenario
+from irkit.drill.scenario import WINDOW, Scenario
 from irkit.drill.server import Intercepting, Presenting, Server, serving
 from irkit.drill.traffic import STEP, Series
 from irkit.errors import InputError

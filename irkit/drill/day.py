@@ -57,9 +57,11 @@ class Day:
         """A CA of somebody else's."""
         return authority(name, organisation, at=self.start - 200 * DAY, key=self.key())
 
-    def client(self, release: Shipped, saw: Credential, region: str = "us-east", network: str = "AS64499") -> Any:
-        """A failing client that kept the chain it saw."""
-        return ClientChain(release.name, region, network, self.at + 37 * MINUTE, saw=saw)
+    def client(
+        self, release: Shipped, saw: Credential, region: str = "us-east", network: str = "AS64499", after: int = 37
+    ) -> Any:
+        """A failing client that kept the chain it saw, so many minutes after the onset."""
+        return ClientChain(release.name, region, network, self.at + after * MINUTE, saw=saw)
 
     def good(self) -> tuple[Shipped, ...]:
         """The releases, each pinning the key in service and the backup."""

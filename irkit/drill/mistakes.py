@@ -17,7 +17,7 @@ from irkit.drill.pki import Credential, pin_of
 from irkit.drill.rotations import ca_pins
 from irkit.drill.scenario import Key, Scenario, Shipped
 
-__all__ = ["MISTAKES", "default_certificate", "shipped"]
+__all__ = ["MISTAKES", "certificate_hashes", "default_certificate", "shipped"]
 
 # --- of a release
 
@@ -38,6 +38,11 @@ def shipped(day: Day, cause: str, pins: Sequence[Pin | str], platform: str = "an
 
 def _hashes(*inputs: bytes) -> tuple[Pin, ...]:
     return tuple(Pin(hashlib.sha256(data).digest()) for data in inputs)
+
+
+def certificate_hashes(day: Day) -> tuple[Pin, ...]:
+    """Pins that hash whole certificates, the leaf's and its issuer's."""
+    return _hashes(*_ders(day))
 
 
 def _ders(day: Day) -> tuple[bytes, bytes]:
@@ -148,7 +153,7 @@ def _incomplete(day: Day) -> Scenario:
 
 MISTAKES: Mapping[str, Builder] = {
     "wrong-pin": lambda day: shipped(day, "wrong-pin", [day.pin(), day.pin()]),
-    "certificate-hash-pinned": lambda day: shipped(day, "certificate-hash-pinned", _hashes(*_ders(day))),
+    "certificate-hash-pinned": lambda day: shipped(day, "certificate-hash-pinned", certificate_hashes(day)),
     "raw-key-hash-pinned": _raw_key,
     "text-hash-pinned": _text,
     "empty-input-pin": lambda day: shipped(day, "empty-input-pin", _hashes(b"", b"\n")),

@@ -1,27 +1,21 @@
-"""The rehearsals: what happened, to whom and when. Each knows its answer from how it is built, not from judging it."""
+"""What a rehearsal is made of: what happened, to whom and when. It knows its answer from how it is built."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
-from typing import TYPE_CHECKING
 
 from irkit.certificate import Pin
 from irkit.drill.pki import Credential, authority, new_key, pin_of
 from irkit.drill.traffic import Group
 
-if TYPE_CHECKING:
-    from irkit.drill.traffic import Minutes
-
 __all__ = [
-    "FLEETS", "HOST", "SCENARIOS", "WINDOW", "ClientChain", "Key", "Part", "Scenario", "Service", "Shipped",
+    "FLEETS", "HOST", "WINDOW", "ClientChain", "Key", "Part", "Scenario", "Service", "Shipped",
 ]  # fmt: skip
 
 HOST = "api.example.com"
 WINDOW = timedelta(hours=24)
-_MINUTE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,128 +217,3 @@ class Service:
                     pattern=self.host, brand=brand)
             for brand, platform, version, days, share, newer in self.fleet
         )  # fmt: skip
-
-
-def _nobody(_region: str, minutes: Minutes) -> Minutes:
-    return 0 * minutes
-
-
-def _steady(release: Shipped, failing: Callable[[str, Minutes], Minutes] = _nobody) -> Group:
-    return Group(release.platform, release.version, lambda minutes: release.share + 0 * minutes, failing)
-
-
-def _since(start: datetime, onset: datetime, part: float = 1.0) -> Callable[[str, Minutes], Minutes]:
-    """A step: from the onset on, that part fails. A sample counts the minute before it."""
-    return lambda _region, minutes: part * (minutes > (onset - start) / _MINUTE)
-
-
-def _rotation(start: datetime, end: datetime) -> Scenario:
-    """The edge switched to the next key while two releases in use still lack its pin."""
-    service, onset = Service.opened(start), end - timedelta(hours=3, minutes=17)
-    renewed = service.issuer.issue(HOST, at=onset - timedelta(hours=26), days=90)
-    following = pin_of(renewed.key)
-    releases = service.releases((service.pin, following))
-    lacking = [release for release in releases if following not in release.pins]
-    return Scenario(
-        verdict="rotation",
-        cause="leaf-key-rotated",
-        onset=onset,
-        root=service.root,
-        before=service.leaf,
-        now=renewed,
-        releases=releases,
-        groups=tuple(_steady(release, _since(start, onset) if release in lacking else _nobody) for release in releases),
-        keys=service.keys(Key(following, "edge key of next year", "leaf", "next", start - timedelta(days=60))),
-        clients=(
-            ClientChain("shop-android 4.1.0", "eu-west", "AS64496", onset + timedelta(minutes=31)),
-            ClientChain("shop-ios 7.2", "us-east", "AS64499", onset + timedelta(minutes=48)),
-        ),
-        failing=tuple(release.name for release in lacking),
-    )
-
-
-def _mitm(start: datetime, end: datetime) -> Scenario:
-    """A network in one region shows its users a certificate of its own CA. The server is as it was."""
-    service, onset = Service.opened(start), end - timedelta(hours=2, minutes=41)
-    unknown = authority("Web Access CA 3", "Access Networks", at=onset - timedelta(days=200))
-    releases = service.releases((service.pin, service.backup))
-
-    def failing(region: str, minutes: Minutes) -> Minutes:
-        return (0.45 if region == "ap-south" else 0.0) * (minutes > (onset - start) / _MINUTE)
-
-    return Scenario(
-        verdict="mitm",
-        cause="interception-untrusted-ca",
-        onset=onset,
-        root=service.root,
-        before=service.leaf,
-        now=service.leaf,
-        releases=releases,
-        groups=tuple(_steady(release, failing) for release in releases),
-        keys=service.keys(),
-        forged=unknown.issue(HOST, at=onset - timedelta(hours=30), days=365),
-        clients=(
-            ClientChain("shop-android 4.2.0", "ap-south", "AS64500", onset + timedelta(minutes=22), intercepted=True),
-            ClientChain("shop-ios 7.3", "ap-south", "AS64500", onset + timedelta(minutes=57), intercepted=True),
-        ),
-        failing=tuple(release.name for release in releases),
-    )
-
-
-def _misconfiguration(start: datetime, end: datetime) -> Scenario:
-    """A release pins hashes of whole certificates; its failures follow its rollout."""
-    import numpy as np
-
-    service, onset = Service.opened(start), end - timedelta(hours=9, minutes=8)
-    certificates = (service.leaf.certificate, service.issuer.certificate)
-    hashes = tuple(Pin(bytes.fromhex(certificate.sha256)) for certificate in certificates)
-    old = service.releases((service.pin, service.backup))
-    new = Shipped("android", "4.3.0", hashes, onset, 0.2)
-
-    def rollout(minutes: Minutes) -> Minutes:
-        return new.share * np.clip((minutes - (onset - start) / _MINUTE) / 480, 0, 1)
-
-    def displaced(release: Shipped) -> Group:  # the new release's users come from the other Android releases
-        part = release.share / (0.24 + 0.38) if release.platform == "android" else 0.0
-        share = lambda minutes: release.share - part * rollout(minutes)  # noqa: E731 - a function of time, as the others
-        return Group(release.platform, release.version, share, _nobody)
-
-    return Scenario(
-        verdict="misconfiguration",
-        cause="certificate-hash-pinned",
-        onset=onset,
-        root=service.root,
-        before=service.leaf,
-        now=service.leaf,
-        releases=(*old, new),
-        groups=(*map(displaced, old), Group("android", new.version, rollout, _since(start, onset))),
-        keys=service.keys(),
-        clients=(ClientChain(new.name, "us-east", "AS64499", onset + timedelta(minutes=95)),),
-        failing=(new.name,),
-    )
-
-
-def _quiet(start: datetime, _end: datetime) -> Scenario:
-    """A day like any other: the trickle of failures that never stops."""
-    service = Service.opened(start)
-    releases = service.releases((service.pin, service.backup))
-    return Scenario(
-        verdict="none",
-        cause="",
-        onset=None,
-        root=service.root,
-        before=service.leaf,
-        now=service.leaf,
-        releases=releases,
-        groups=tuple(map(_steady, releases)),
-        keys=service.keys(),
-    )
-
-
-# From the window's start and end to what happened in it.
-SCENARIOS: Mapping[str, Callable[[datetime, datetime], Scenario]] = {
-    "rotation": _rotation,
-    "mitm": _mitm,
-    "misconfiguration": _misconfiguration,
-    "quiet": _quiet,
-}
