@@ -75,16 +75,13 @@ def cohorts_over_time(
     return Picture(png, shown.alt.replace("Line chart", "Heat map", 1), caption)
 
 
-def worst(
-    failures: Failures | None, *, by: str = "version", since: datetime | None = None, limit: int = 10
-) -> Picture | None:
+def worst(failures: Failures | None, *, by: str = "version", since: datetime | None = None) -> Picture | None:
     """The worst values of a role as bars: the share that fails, with its 95 % Wilson interval and the counts.
 
     Args:
         failures: The counts; None for none.
         by: The role.
         since: Only from then on, aware; the whole window when left out.
-        limit: Bars.
 
     Returns:
         The picture; None when the failures are not told apart by it.
@@ -96,7 +93,7 @@ def worst(
 
     if failures is None or by not in failures.roles:
         return None
-    table = top(failures, by, limit=limit, since=since)
+    table = top(failures, by, since=since)
     table = table[table["validations"] > 0]
     if table.empty:
         return None

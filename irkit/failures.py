@@ -43,17 +43,17 @@ class Labels:
             raise InputError("two roles are mapped to one label", "give each role a label of its own")
 
 
-def wilson(failures: Any, validations: Any, z: float = 1.96) -> tuple[Any, Any]:
-    """The Wilson score interval of a ratio (E. B. Wilson 1927): honest for few validations and for ratios at 0 or 1.
+def wilson(failures: Any, validations: Any) -> tuple[Any, Any]:
+    """The Wilson score interval of a ratio at 95 % (E. B. Wilson 1927): honest for few validations and at 0 or 1.
 
     Args:
         failures: Counts, a number or an array.
         validations: Counts, as many.
-        z: 1.96 for 95 %.
 
     Returns:
         The lower and the upper bound; NaN where there was no validation.
     """
+    z = 1.96  # 95 %
     n = np.where(np.asarray(validations, dtype=float) > 0, validations, np.nan)
     ratio = np.minimum(np.asarray(failures, dtype=float) / n, 1.0)
     middle = (ratio + z * z / (2 * n)) / (1 + z * z / n)

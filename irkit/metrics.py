@@ -30,7 +30,7 @@ except ImportError:
     raise MissingExtraError("the Prometheus client is not installed", 'pip install "irkit[workbench]"') from None
 
 __all__ = [
-    "Access", "Failures", "Labels", "clock_skew", "label_names", "load_failures", "metric_names", "query_changes",
+    "Access", "Failures", "Labels", "clock_skew", "load_failures", "query_changes",
     "query_failures",
 ]  # fmt: skip
 
@@ -192,28 +192,6 @@ def query_changes(
         findings += said
         entries.append(server_entry(query, ended, what, client.transport.body))
     return ServerChanges(in_order(found), (*findings, *client.transport.findings), tuple(entries))
-
-
-def metric_names(
-    source: str, *, deadline: float = 10.0, max_bytes: int = MAX_BYTES, **access: Unpack[Access]
-) -> tuple[str, ...]:
-    """The names of all metrics of a Prometheus. One cheap request: also a check that it can be asked at all.
-
-    Raises:
-        MetricsError: As `query_failures`.
-    """
-    return _Client(source, deadline, max_bytes, access).values("__name__")
-
-
-def label_names(
-    source: str, metric: str, *, deadline: float = 10.0, max_bytes: int = MAX_BYTES, **access: Unpack[Access]
-) -> tuple[str, ...]:
-    """The names of all labels of one metric; none if there is no such metric.
-
-    Raises:
-        MetricsError: As `query_failures`.
-    """
-    return _Client(source, deadline, max_bytes, access).labels(Selector(metric))
 
 
 def clock_skew(

@@ -385,21 +385,15 @@ def figure(png: bytes, alt: object, caption: object = "") -> Markup:
     )
 
 
-def page(title: object, body: Markup, style: str = STYLE) -> str:
-    """A whole HTML page that can run no script and load nothing.
-
-    Args:
-        title: The page's title, as text.
-        body: What stands in it.
-        style: CSS of our own, never data.
-    """
+def page(title: object, body: Markup) -> str:
+    """A whole HTML page, with the title as text, that can run no script and load nothing."""
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="referrer" content="no-referrer"><meta name="color-scheme" content="light dark">'
-        f"<title>{_attribute(title, LIMIT)}</title><style>{style}</style></head>\n"
+        f"<title>{_attribute(title, LIMIT)}</title><style>{STYLE}</style></head>\n"
         f'<body class="irkit-view tex2jax_ignore mathjax_ignore"><main>{html(body)}</main></body></html>\n'
     )
 

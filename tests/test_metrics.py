@@ -15,7 +15,7 @@ from series import MINUTE
 
 from irkit.errors import InputError, MetricsError
 from irkit.failures import Failures, Labels
-from irkit.metrics import label_names, load_failures, metric_names, query_failures
+from irkit.metrics import load_failures, query_failures
 
 Fault = Callable[[Reply], FaultServer]
 END = START + (MINUTES - 1) * MINUTE
@@ -117,12 +117,6 @@ def test_a_window_in_any_time_zone_asks_prometheus_for_the_same_moments(history:
 def test_several_minutes_a_bin_hold_the_same_counts(history: str) -> None:
     found = query_failures(history, "steady.example", **WINDOW, step=timedelta(minutes=5))
     assert (found.failures == 10).all()
-
-
-def test_names_are_listed(history: str) -> None:
-    assert METRIC in metric_names(history)
-    assert "app_version" in label_names(history, METRIC)
-    assert label_names(history, "nothing") == ()
 
 
 @pytest.mark.parametrize(
