@@ -7,23 +7,26 @@ fetched was not presented; it is kept apart, and serves to say what the server s
 from __future__ import annotations
 
 import ipaddress
+import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from io import BufferedReader, RawIOBase
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 from irkit.certificate import Certificate, unwarned
 from irkit.chainfile import load_chain_bytes
 from irkit.errors import CaptureError, InputError
-from irkit.link import Endpoint, Link, dial, resolve
+from irkit.link import Endpoint, broken, resolve, unreachable
 from irkit.render import text
 from irkit.signature import relation
 from irkit.trust import TrustStore, issuers, linked_paths
 
 __all__ = ["Fetch", "fetch_issuers", "issuer_urls"]
+
+_T = TypeVar("_T")
 
 _SIZE = 2**16  # bytes of one answer; an issuer's certificate has 1 to 2 KB
 _FETCHES = 4  # of one chain
@@ -138,10 +141,10 @@ def _get(url: str, end: float, *, allow_private: bool) -> bytes:
     allowed = [address for address in addresses if allow_private or _is_public(address)]
     if not allowed:
         raise InputError(f"not fetched: {addresses[0]} is no public address")
-    with dial(Endpoint(allowed[0], host.port), end) as link:  # the address that was looked at, not the name again
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        link.send(f"GET {target} HTTP/1.0\r\nHost: {parts.netloc}\r\nUser-Agent: irkit\r\n\r\n".encode())
-        response = HTTPResponse(cast("Any", _Answer(link)))
+    with _connected(allowed[0], host.port, end) as sock:  # the address that was looked at, not the name again
+        target, answer = (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), _Answer(sock, end)
+        answer.ask(f"GET {target} HTTP/1.0\r\nHost: {parts.netloc}\r\nUser-Agent: irkit\r\n\r\n".encode())
+        response = HTTPResponse(cast("Any", answer))
         response.begin()
         if response.status != 200:
             moved = ": redirects are not followed" if 300 <= response.status < 400 else ""
@@ -158,11 +161,23 @@ def _is_public(address: str) -> bool:
     return bool(place.is_global and inner.is_global and not inner.is_multicast) and place not in _TRANSLATED
 
 
-class _Answer(RawIOBase):
-    """What http.client reads an answer from, with the link's deadline."""
+def _connected(address: str, port: int, end: float) -> socket.socket:
+    if (left := end - time.monotonic()) <= 0:
+        raise CaptureError("out of time before it was tried", "give a longer deadline")
+    try:
+        return socket.create_connection((address, port), left)
+    except (OSError, ValueError) as error:
+        raise unreachable(error) from None
 
-    def __init__(self, link: Link) -> None:
-        self._link = link
+
+class _Answer(RawIOBase):
+    """What http.client reads an answer from; it gives up at the deadline, however the other side dawdles."""
+
+    def __init__(self, sock: socket.socket, end: float) -> None:
+        self._socket, self._end, self._heard = sock, end, False
+
+    def ask(self, request: bytes) -> None:
+        self._in_time(lambda: self._socket.sendall(request))
 
     def makefile(self, *_: object) -> BufferedReader:
         return BufferedReader(self)
@@ -171,6 +186,15 @@ class _Answer(RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        data = self._link.receive(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
+        size = self._in_time(lambda: self._socket.recv_into(buffer))
+        self._heard = self._heard or size > 0
+        return size
+
+    def _in_time(self, act: Callable[[], _T]) -> _T:
+        if (left := self._end - time.monotonic()) <= 0:
+            raise broken(TimeoutError(), heard=self._heard)
+        try:
+            self._socket.settimeout(left)
+            return act()
+        except OSError as error:
+            raise broken(error, heard=self._heard) from None

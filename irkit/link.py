@@ -1,4 +1,4 @@
-"""Connections with one deadline for everything: names, connecting, sending and receiving."""
+"""Endpoints: their names and addresses, and in words why one can't be reached or a connection to it ended."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Self
 from irkit import render
 from irkit.errors import CaptureError, InputError
 
-__all__ = ["Endpoint", "Link", "a_label", "broken", "dial", "resolve", "unreachable"]
+__all__ = ["Endpoint", "a_label", "broken", "resolve", "unreachable"]
 
 _NAME_HINT = "check the name and the resolver, or name an address: connect=, --connect"
 _DEVIATIONS = frozenset("ßς\u200c\u200d")  # Unicode Technical Standard #46, section 4: deviation characters
@@ -89,61 +89,6 @@ def a_label(name: str) -> str:
     return found
 
 
-class Link:
-    """A connected socket that gives up at its deadline, however the other side dawdles."""
-
-    def __init__(self, sock: socket.socket, deadline: float) -> None:
-        """Takes a socket.
-
-        Args:
-            sock: Connected; closed by `close`.
-            deadline: As `time.monotonic()` counts.
-        """
-        self._socket, self._deadline, self._heard = sock, deadline, False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Closes the connection."""
-        self._socket.close()
-
-    def send(self, data: bytes) -> None:
-        """Sends everything.
-
-        Raises:
-            CaptureError: The deadline passed or the connection ended.
-        """
-        try:
-            self._socket.settimeout(self._remaining())
-            self._socket.sendall(data)
-        except OSError as error:
-            raise broken(error, heard=self._heard) from None
-
-    def receive(self, size: int) -> bytes:
-        """What came, at most `size` bytes; empty when the other side closed the connection.
-
-        Raises:
-            CaptureError: The deadline passed or the connection was reset.
-        """
-        try:
-            self._socket.settimeout(self._remaining())
-            data = self._socket.recv(size)
-        except OSError as error:
-            raise broken(error, heard=self._heard) from None
-        self._heard = self._heard or bool(data)
-        return data
-
-    def _remaining(self) -> float:
-        remaining = self._deadline - time.monotonic()
-        if remaining <= 0:
-            raise broken(TimeoutError(), heard=self._heard)
-        return remaining
-
-
 def broken(error: OSError, *, heard: bool) -> CaptureError:
     """Why a connection can't be used further: what the other side did, without naming it."""
     if isinstance(error, TimeoutError):
@@ -184,23 +129,6 @@ def resolve(endpoint: Endpoint, deadline: float) -> tuple[str, ...]:
         return box[0]
     why = getattr(box[0], "strerror", None) or "not a host name"
     raise CaptureError(f"{shown} does not resolve: {why}", _NAME_HINT)
-
-
-def dial(endpoint: Endpoint, deadline: float) -> Link:
-    """Connects to an address and port.
-
-    Raises:
-        CaptureError: It could not be reached within the deadline.
-    """
-    remaining = deadline - time.monotonic()
-    if remaining <= 0:
-        raise CaptureError("out of time before it was tried", _SLOW_HINT)
-    try:
-        sock = socket.create_connection((endpoint.host, endpoint.port), remaining)
-    except (OSError, ValueError) as error:
-        raise unreachable(error) from None
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return Link(sock, deadline)
 
 
 def unreachable(error: OSError | ValueError) -> CaptureError:
