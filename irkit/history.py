@@ -27,7 +27,7 @@ from irkit.chainjson import chain_from_value, chain_to_value
 from irkit.errors import InputError, RunError
 from irkit.files import write_whole
 
-__all__ = ["History", "PastCapture", "Sighting", "add_capture", "load_history", "read_history", "timeline"]
+__all__ = ["History", "PastCapture", "Sighting", "add_capture", "read_history", "timeline"]
 
 _SCHEMA = "irkit.capture/1"
 _LIMIT = 2**25  # bytes of one file of the history
@@ -134,15 +134,6 @@ def _slug(host: str, port: int) -> str:
         safe = re.sub(r"[^a-z0-9-]+", "-", plain)[:60].strip("-")
         plain = f"{safe}-{hashlib.sha256(plain.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}".lstrip("-")
     return f"{plain}_{port}"
-
-
-def load_history(folder: str | os.PathLike[str], host: str, port: int = 443) -> tuple[PastCapture, ...]:
-    """The captures of an endpoint, oldest first; `read_history` also says what could not be read.
-
-    Raises:
-        InputError: There is no such folder, or it can't be read.
-    """
-    return read_history(folder, host, port).captures
 
 
 def read_history(folder: str | os.PathLike[str], host: str, port: int = 443) -> History:

@@ -28,7 +28,7 @@ from irkit.appraisal import appraise
 from irkit.chain import Chain, Obtained
 from irkit.cli import main
 from irkit.evidence import Capture, Evidence, Observed
-from irkit.history import load_history
+from irkit.history import read_history
 from irkit.pins.keys import Inspection, Inventory
 from irkit.trust import TrustStore
 
@@ -230,7 +230,7 @@ def test_a_capture_goes_into_a_history_on_request(tls_server: Callable[..., Any]
     assert main([*call, "--history", str(files / "past")]) == 0
     assert main([*call, "--history", str(files / "past"), "--trusted"]) == 0
     assert "added to" in capsys.readouterr().err
-    past = load_history(files / "past", "api.test")
+    past = read_history(files / "past", "api.test").captures
     assert [(one.vantage, one.trusted, one.chain) for one in past] == [
         ("office", trusted, LEAF.chain) for trusted in (False, True)
     ]

@@ -30,7 +30,7 @@ from irkit.drill.scenario import HOST
 from irkit.drill.traffic import METRIC, count, matrix, open_metrics
 from irkit.errors import InputError
 from irkit.gather import gather
-from irkit.history import load_history
+from irkit.history import read_history
 from irkit.incident import Incident, load_incident
 from irkit.pins import load_inventory, load_release
 from irkit.verdict import CAUSES, EXIT_CODES
@@ -96,7 +96,7 @@ def test_every_file_that_the_incident_names_is_read_by_irkit(drills: dict[str, A
     assert sum(source.share for source in incident.releases) == pytest.approx(1.2 if kind == "misconfiguration" else 1)
     inventory = load_inventory(incident.path(incident.inventory))
     assert {key.status for key in inventory.keys} >= {"active", "backup"}
-    past = load_history(incident.path(incident.history), HOST)
+    past = read_history(incident.path(incident.history), HOST).captures
     assert len(past) == 3
     assert all(item.chain.obtained.at < (drill.onset or incident.end) for item in past)
     assert all(pem_blocks(incident.path(root).read_text()) for root in incident.roots)
@@ -120,7 +120,7 @@ def test_the_genuine_server_answers_clients_that_trust_the_rehearsals_root(drill
 def test_rotation_serves_a_known_key_that_just_the_failing_releases_lack(drills: dict[str, Any]) -> None:
     drill, incident = drills["rotation"]
     now = capture(HOST, connect=drill.address)
-    before = load_history(incident.path("captures"), HOST)[-1].chain
+    before = read_history(incident.path("captures"), HOST).captures[-1].chain
     assert now.leaf.pin != before.leaf.pin
     assert now[1] == before[1]
     keys = {key.pin: key.status for key in load_inventory(incident.path("keys.toml")).keys}

@@ -21,7 +21,7 @@ from irkit.capture import capture
 from irkit.certificate import Certificate
 from irkit.chain import Chain, Obtained
 from irkit.errors import InputError, RunError
-from irkit.history import PastCapture, add_capture, load_history, read_history, timeline
+from irkit.history import PastCapture, add_capture, read_history, timeline
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 CA = forge.root().issue(cn="CA", ca=True)
@@ -38,22 +38,22 @@ def test_captures_come_back_oldest_first(tmp_path: Path) -> None:
     second, first = at(NEW.chain, NOON), at(OLD.chain, NOON - timedelta(days=1))
     add_capture(folder, second, vantage="office", trusted=True)
     add_capture(folder, first, vantage="café", trusted=False)
-    history = load_history(folder, "a.test")
+    history = read_history(folder, "a.test").captures
     assert history == (
         PastCapture(first, "café", False, NOON - timedelta(days=1)),
         PastCapture(second, "office", True, NOON),
     )
     assert [item.chain.obtained for item in history] == [first.obtained, second.obtained]
-    assert load_history(folder, "a.test", 8443) == ()
-    assert load_history(folder, "b.test") == ()
-    assert load_history(folder, "A.TEST.") == history
+    assert read_history(folder, "a.test", 8443).captures == ()
+    assert read_history(folder, "b.test").captures == ()
+    assert read_history(folder, "A.TEST.").captures == history
 
 
 def test_a_real_capture_comes_back_whole(tmp_path: Path) -> None:
     with zoo.python_tls(OLD.server_context()) as port:
         chain = capture("127.0.0.1", port)
     add_capture(tmp_path, chain, vantage="local", trusted=True)
-    (past,) = load_history(tmp_path, "127.0.0.1", port)
+    (past,) = read_history(tmp_path, "127.0.0.1", port).captures
     assert (past.chain, past.chain.obtained, past.at) == (chain, chain.obtained, chain.obtained.at)
 
 
@@ -64,15 +64,15 @@ def test_a_certificate_is_kept_once_and_exactly(tmp_path: Path) -> None:
         add_capture(tmp_path, at(chain, NOON + timedelta(hours=hours)), vantage="v", trusted=True)
     kept = {file.name: file.read_bytes() for file in (tmp_path / "certificates").iterdir()}
     assert kept == {f"{certificate.sha256}.der": certificate.der for certificate in chain}
-    assert [past.chain for past in load_history(tmp_path, "a.test")] == [chain] * 3
+    assert [past.chain for past in read_history(tmp_path, "a.test").captures] == [chain] * 3
 
 
 def test_the_same_capture_twice_is_one(tmp_path: Path) -> None:
     files = {add_capture(tmp_path, at(OLD.chain, NOON), vantage="v", trusted=True) for _ in range(2)}
     assert len(files) == 1
-    assert len(load_history(tmp_path, "a.test")) == 1
+    assert len(read_history(tmp_path, "a.test").captures) == 1
     add_capture(tmp_path, at(OLD.chain, NOON), vantage="another", trusted=True)
-    assert len(load_history(tmp_path, "a.test")) == 2
+    assert len(read_history(tmp_path, "a.test").captures) == 2
 
 
 def test_a_chain_from_a_file_needs_host_and_time(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_chain_from_a_file_needs_host_and_time(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="time"):
         add_capture(tmp_path, OLD.chain, vantage="v", trusted=True, host="a.test", at=NOON.replace(tzinfo=None))
     add_capture(tmp_path, OLD.chain, vantage="v", trusted=True, host="a.test", port=8443, at=NOON)
-    assert load_history(tmp_path, "a.test", 8443)[0].at == NOON
+    assert read_history(tmp_path, "a.test", 8443).captures[0].at == NOON
 
 
 HOSTS = [
@@ -112,7 +112,7 @@ def test_a_hostile_host_stays_inside_the_folder(tmp_path: Path, host: str) -> No
     assert written.parent.name.isascii()
     assert not set(written.parent.name) & set('/\\:*?"<>|\0 \x1b')
     assert [path.name for path in tmp_path.iterdir()] == ["history"]
-    assert load_history(folder, host)[0].vantage == host
+    assert read_history(folder, host).captures[0].vantage == host
 
 
 @given(st.text(min_size=1, max_size=80), st.text(min_size=1, max_size=80))
@@ -175,7 +175,6 @@ def test_a_broken_entry_is_a_finding_and_the_others_stay(two: Path, how: str) ->
     (finding,) = history.findings
     assert "can't be read" in finding
     assert finding.isprintable()
-    assert load_history(two, "a.test") == history.captures
 
 
 def test_all_ways_to_break_are_tried(two: Path) -> None:
@@ -195,7 +194,7 @@ def test_a_changed_certificate_is_repaired_by_the_next_capture(two: Path) -> Non
 
 def test_no_folder_and_no_rights_say_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no history folder"):
-        load_history(tmp_path / "absent", "a.test")
+        read_history(tmp_path / "absent", "a.test")
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="can't write the history") as raised:
         add_capture(tmp_path / "file", at(OLD.chain, NOON), vantage="v", trusted=True)
@@ -237,7 +236,7 @@ def test_times_are_kept_in_utc(tmp_path: Path) -> None:
     local = NOON.astimezone(timezone(timedelta(hours=5, minutes=30)))
     chain = at(OLD.chain, NOON)
     add_capture(tmp_path, Chain(chain.certificates, replace(chain.obtained, at=local)), vantage="v", trusted=True)
-    (past,) = load_history(tmp_path, "a.test")
+    (past,) = read_history(tmp_path, "a.test").captures
     assert past.at == NOON
     assert past.at.tzinfo is UTC
 
