@@ -111,7 +111,7 @@ def capture_all(host: str, port: int = 443, **options: Unpack[Options]) -> tuple
     targets = [replace(target, connect=str(Endpoint(address, place.port))) for address in addresses]
     found = dict(ask_all(targets[:ADDRESSES], ask, concurrency=ADDRESSES, deadline=deadline))
     why = f"not asked: of the {len(targets)} addresses, the first {ADDRESSES} are"
-    hint = "name an address with connect="
+    hint = "name an address: connect=, --connect"
     left = (CaptureFailure(f"{where} at {one.connect}", why, (), at, hint, ask.vantage) for one in targets[ADDRESSES:])
     return (*(found[one] for one in targets[:ADDRESSES]), *left)
 

@@ -73,6 +73,11 @@ class _Step:
         self.body = widgets.html(Markup())
         self.panel = widgets.panel([widgets.row([self.bar, self.cancel, self.again, self.said]), self.tool, self.body])
 
+    def clear(self) -> None:
+        """Takes away what another question came to: a verdict on it must not stand beside this one's."""
+        self.ran, self.tool.children = False, ()
+        widgets.put(self.body, Markup())
+
     def tell(self, *said: str, style: str | None = None) -> None:
         """Says how it stands; `style` colours the bar, which says no more than the words."""
         widgets.put(self.said, status(*said))
@@ -246,8 +251,9 @@ class FormDesk(Desk):
         if everything:
             self.run = await asyncio.to_thread(partial(open_run, incident, out=self.out.value.strip()))
             self.state, self.only = State(self.run.evidence), self._asked_only
+            self.evidence, self.verdict, self.remediation = self.run.evidence, None, None
             for step in self.steps.values():
-                step.ran = False
+                step.clear()
             await self._go(list(self.steps.values()))
 
     def _look(self) -> tuple[Any, Any]:
@@ -259,10 +265,14 @@ class FormDesk(Desk):
     async def _go(self, steps: list[_Step], again: _Step | None = None) -> None:
         for step in steps:
             step.stop.clear()
+            step.bar.value = 0.0
+            step.tell("Waits for the steps before it.", style="")
         for step in steps:
             widgets.put(self.said, status(f"{step.name} …"))
             if not await self._one(step, step is again):
-                widgets.put(self.said, status(f"The step {step.name} did not end. Run it again, and the rest follows."))
+                before = "" if self.verdict is None else "What is shown below is from before."
+                said = f"The step {step.name} did not end. Run it again, and the rest follows."
+                widgets.put(self.said, status(said, before))
                 await self._sections(steps)
                 return
         self.evidence, self.verdict = self.state.evidence, self.state.verdict
@@ -292,7 +302,7 @@ class FormDesk(Desk):
                 await asyncio.wait({work}, timeout=0.2)
                 passed = time.monotonic() - began
                 step.bar.value = min(0.95, passed / most)
-                step.tell(f"{lines[-1]} {passed:.0f} s of at most {most:.0f} s")
+                step.tell(f"{lines[-1]} ({passed:.0f} s of at most {most:.0f} s)")
             stopped = step.stop.is_set()
             if stopped:
                 await asyncio.wait({work}, timeout=PATIENCE)

@@ -15,6 +15,7 @@ import pytest
 import irkit
 from irkit import report
 from irkit.drill import Drill, prepare
+from irkit.errors import InputError
 from irkit.evidence import Evidence
 from irkit.form import FILE, FormDesk
 from irkit.question import Question
@@ -84,6 +85,40 @@ def test_a_step_that_is_run_again_leaves_the_others_as_they_are(drill: Drill, tm
         assert calls == {"failures": 1, "chains": 2, "pins": 1}
         assert desk.evidence.failures is counted
         assert result(tmp_path)["verdict"] == "mitm"
+
+    asyncio.run(play())
+
+
+def test_another_question_leaves_no_section_and_no_verdict_of_the_one_before(drill: Drill, tmp_path: Path) -> None:
+    works = [irkit.gather_chains]
+
+    def chains(evidence: Evidence, **how: Any) -> Evidence:
+        return works[-1](evidence, **how)
+
+    def broken(*_: Any, **__: Any) -> Evidence:
+        raise InputError("no way there", "try later")
+
+    async def play() -> None:
+        desk, _ = opened(drill, tmp_path, {"chains": chains})
+        desk._start()
+        await ended(desk)
+        assert all(step.body.value for step in desk.steps.values())
+        assert "verdict" in desk.steps["classify"].body.value
+        works.append(broken)
+        desk.run_again(desk.steps["chains"])
+        await ended(desk)
+        assert "What is shown below is from before." in desk.said.value
+        assert desk.verdict is not None
+        desk._start()
+        await ended(desk)
+        assert "The step chains did not end" in desk.said.value
+        assert "from before" not in desk.said.value
+        assert (desk.verdict, desk.remediation) == (None, None)
+        for name in ("pins", "classify", "remedy"):
+            assert "section" not in desk.steps[name].body.value
+            assert "verdict" not in desk.steps[name].body.value
+            assert "Waits for the steps before it." in desk.steps[name].said.value
+        assert desk.steps["chains"].tool.children == ()
 
     asyncio.run(play())
 
