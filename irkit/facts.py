@@ -130,8 +130,14 @@ class Facts:
         return key.hosts if key is not None else ()
 
     def served_before(self, pin: Pin | None) -> bool:
-        """Whether the leaf of the previous trusted chain had this key."""
-        return pin is not None and self.previous is not None and self.previous.chain.leaf.pin == pin
+        """Whether the leaf of the previous trusted chain had this key, and was captured before the failures began.
+
+        Where no onset is known they may have begun with the window: what was captured inside it shows nothing.
+        """
+        previous, start = self.previous, self.evidence.incident.start
+        if pin is None or previous is None or previous.at is None or previous.chain.leaf.pin != pin:
+            return False
+        return previous.at < min((onset.earliest for onset in self.onsets), default=start)
 
     def owners(self, pin: Pin | None) -> str:
         """Why a leaf key is the owner's, in words; empty when nothing shows that it is.

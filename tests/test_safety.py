@@ -31,6 +31,7 @@ from irkit.certificate import Pin
 from irkit.chain import Chain
 from irkit.classify import classify
 from irkit.evidence import Capture
+from irkit.facts import establish
 from irkit.trust import TrustStore
 from irkit.verdict import CAUSES
 
@@ -194,3 +195,20 @@ def test_agreeing_vantages_alone_make_no_rotation_where_the_rest_does_not_fit(wo
         pins = world.leaf.certificate.pin, world.backup
         evidence = replace(evidence, releases=(release(OLD, *pins), release(NEW, *pins)))
     assert classify(evidence).verdict == "inconclusive"
+
+
+def test_a_key_captured_inside_the_window_is_nobodys_where_no_onset_is_known(world: World) -> None:
+    """A triage that runs twice while a trusted vantage is deceived too must not take the key from its first run."""
+    stranger = world.interceptor().chain
+    evidence = without(
+        world.evidence(
+            captures=(capture(stranger, "office"), capture(stranger, "probe")),
+            history=(capture(stranger, "office", at=NOW - timedelta(minutes=1)),),
+        ),
+        "metrics",
+        "inventory",
+    )
+    assert establish(evidence).owners(stranger.leaf.pin) == ""
+    assert "it was served before" not in repr(classify(evidence))
+    earlier = replace(evidence, history=(capture(stranger, "office", at=START - timedelta(hours=1)),))
+    assert "served before" in establish(earlier).owners(stranger.leaf.pin)
