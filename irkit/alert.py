@@ -94,6 +94,8 @@ def load_alerts(source: str | Path, *, deadline: float = DEADLINE, **access: Unp
             )
         return parse_alerts(body, name)
     if name == "-":
+        if sys.stdin is None:
+            raise InputError("standard input is closed", "pipe the webhook's body in, or give a file or a URL")
         return parse_alerts(sys.stdin.buffer.read(LIMIT + 1), "standard input")
     hint = "give a file, - for standard input, or a URL"
     return parse_alerts(read_file(name, hint, limit=LIMIT, what="alert"), name)

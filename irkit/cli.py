@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import errno
 import io
 import json
 import os
@@ -173,6 +175,17 @@ def _complain(error: IrkitError) -> None:
         sys.stderr.write(f"  hint: {text(error.hint, 600)}\n")
 
 
+def _open_streams() -> None:
+    """Gives /dev/null the numbers of standard streams that are closed: the next file that is opened would take them."""
+    for number in range(3):
+        with contextlib.suppress(OSError):
+            os.fstat(number)
+            continue
+        os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115 - open until the process ends
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115 - the same
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line.
 
@@ -182,6 +195,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code; see `irkit --help`.
     """
+    _open_streams()
     for stream in (sys.stdout, sys.stderr):  # a terminal without UTF-8 gets a ? for the symbols, not a traceback
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -195,6 +209,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # who read it has seen enough, as `head` does; what is left would fail again at the exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 3  # 0 would be a verdict
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.stderr.write(f"irkit: {error.strerror}\n  hint: make room where the results go\n")
+        return 3
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("irkit"):
             raise

@@ -56,7 +56,7 @@ class HealthRun:
 
     def say(self, line: str) -> None:
         """Tells whoever waits what is being done."""
-        print(text(line, 500), flush=True)
+        print(text(line, 500) + "\n", end="", flush=True)  # in one write: threads speak at once
 
 
 @dataclass(frozen=True, slots=True)

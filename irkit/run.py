@@ -53,7 +53,7 @@ class Run:
 
     def say(self, line: str) -> None:
         """Tells whoever waits what is being done."""
-        print(text(line, 500), flush=True)
+        print(text(line, 500) + "\n", end="", flush=True)  # in one write: threads speak at once
 
     @property
     def resumed(self) -> str:

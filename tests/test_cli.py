@@ -184,12 +184,32 @@ def test_a_reader_that_leaves_early_sees_no_traceback(tls_server: Callable[..., 
 
 
 @pytest.mark.parametrize(
+    ("call", "code", "says"),
+    [
+        ("completion bash >&-", 0, ""),
+        ("completion bash >&- 2>&-", 0, ""),
+        ("completion bash > /dev/full", 3, "No space left on device"),
+        ("triage --alert - <&-", 2, "standard input is closed"),
+        ("triage 2>&-", 2, ""),
+    ],
+)
+def test_a_closed_or_full_standard_stream_ends_without_a_traceback(call: str, code: int, says: str) -> None:
+    command = f"exec {shlex.quote(sys.executable)} -m irkit.cli {call}"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    assert says in done.stderr
+    assert ("Traceback" in done.stderr, "Exception" in done.stderr) == (False, False)
+
+
+@pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
         (["capture", "127.0.0.1:1"], 3, "hint:"),
         (["capture", "127.0.0.1:1", "--client-key", "x"], 2, "without its certificate"),
         (["capture", "127.0.0.1:1", "--key-type", "dsa"], 2, "no key type"),
         (["capture", "127.0.0.1:x"], 2, "no usable port"),
+        (["capture", "https://a.test:8443/x?y=1"], 2, "irkit capture a.test:8443"),
+        (["verify", "no.pem", "--host", "a.test:443"], 2, "--host is no usable host"),
         (["triage"], 2, "wants an incident file or --replay"),
         (["triage", "a.toml", "--replay", "b"], 2, "one of them"),
         (["triage", "a.toml", "--deadline", "-1"], 2, "deadline"),
