@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from typing import Any
+from urllib.parse import urlsplit
 
 from irkit.errors import CaptureError, InputError
 from irkit.fleet_command import run_many
@@ -82,6 +84,15 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     command.set_defaults(handler=_run)
 
 
+def _hint(host: str) -> str:
+    """What to give instead; of a URL, its host and port."""
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(host)
+        if parts.scheme in ("http", "https") and parts.hostname:
+            return f"give the host of the URL: irkit capture {text(str(Endpoint(parts.hostname, parts.port or 443)))}"
+    return "give host, host:port or [v6]:port"
+
+
 def _run(arguments: argparse.Namespace) -> int:
     if bool(arguments.host) == bool(arguments.targets):
         raise InputError("capture wants a host or --targets, one of them", "irkit capture api.example.com")
@@ -93,7 +104,7 @@ def _run(arguments: argparse.Namespace) -> int:
     try:
         endpoint = Endpoint.parse(arguments.host, 443)
     except InputError:
-        raise InputError(f"{text(arguments.host)} has no usable port", "give host, host:port or [v6]:port") from None
+        raise InputError(f"{text(arguments.host)} has no usable port", _hint(arguments.host)) from None
     options = _options(arguments)
     if arguments.trusted and not arguments.history:
         raise InputError("--trusted says something of --history", "name the folder, too")

@@ -133,12 +133,15 @@ def _kernel() -> Check:
 
 
 def _writable(folder: Path) -> Check:
-    import os
+    import tempfile
 
     where = next((part for part in (folder.resolve(), *folder.resolve().parents) if part.exists()), Path("/"))
-    if os.access(where, os.W_OK | os.X_OK):
-        return Check("folder for runs", "ok", text(folder.resolve()))
-    return Check("folder for runs", "broken", f"{text(where)} can't be written", "give --out a folder to write")
+    try:
+        tempfile.TemporaryFile(dir=where).close()  # os.access says yes to root, even of /proc
+    except OSError as error:
+        said = f"{text(where)} can't be written: {text(error.strerror)}"
+        return Check("folder for runs", "broken", said, "give --out a folder to write")
+    return Check("folder for runs", "ok", text(folder.resolve()))
 
 
 def examine(incident: Incident | str | Path, *, deadline: float = PATIENCE) -> tuple[Check, ...]:

@@ -147,7 +147,8 @@ def read_history(folder: str | os.PathLike[str], host: str, port: int = 443) -> 
     place = Path(folder)
     if not place.is_dir():
         raise InputError(
-            f"there is no history folder {render.text(place, 200)}", "check the path; add_capture makes the folder"
+            f"there is no history folder {render.text(place, 200)}",
+            "check the path; irkit capture HOST --history DIR makes one",
         )
     own = place / "captures" / _slug(host, port)
     captures: list[PastCapture] = []

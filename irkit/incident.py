@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any, Literal
 
 from irkit.errors import InputError
 from irkit.files import read_file
+from irkit.link import Endpoint
 from irkit.pins import PLATFORMS
 from irkit.render import text
 from irkit.tomlfile import (
@@ -194,11 +196,13 @@ def usable_host(value: Any, where: str) -> str:
         InputError: It is no name and no address.
     """
     host: str = TEXT(value, where).strip().rstrip(".").lower()
-    if not re.fullmatch(r"[a-z0-9_]([a-z0-9_.:-]*[a-z0-9_])?", host):
-        raise InputError(
-            f"{where} is no usable host: {text(value, 80)!r}", "write a name or an address, without https:// and port"
-        )
-    return host
+    if re.fullmatch(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?", host) or (":" in host and Endpoint(host, 443).is_address):
+        return host
+    hint = "write a name or an address, without https:// and port"
+    with contextlib.suppress(UnicodeError):
+        if not host.isascii():
+            hint = f"write it as certificates do: {text(host.encode('idna').decode(), 300)}"
+    raise InputError(f"{where} is no usable host: {text(value, 80)!r}", hint)
 
 
 def _table(value: Any, where: str) -> dict[str, Any]:

@@ -48,7 +48,9 @@ def parse_toml(content: str | bytes, tables: Mapping[str, Table], name: str) -> 
     shown = text(name)
     try:
         document = tomllib.loads(content if isinstance(content, str) else content.decode())
-    except (ValueError, RecursionError) as error:  # broken UTF-8 is a ValueError, too
+    except UnicodeDecodeError:
+        raise InputError(f"{shown} is not TOML: it is not UTF-8", "save it as UTF-8 and run it again") from None
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{shown} is not TOML: {text(error, 160)}", "mend that line and run it again") from None
     refuse_unknown(document, tables, shown)
     found: dict[str, Any] = {}
@@ -92,7 +94,8 @@ def _kind(says: str, *types: type) -> Check:
     def check(value: Any, where: str) -> Any:
         if isinstance(value, types) and (bool in types or not isinstance(value, bool)):
             return value
-        raise InputError(f"{where} is {text(value, 60)}", f"it must be {says}")
+        shown = repr(text(value, 60)) if isinstance(value, str) else text(value, 60)  # "443" is text, and no number
+        raise InputError(f"{where} is {shown}", f"it must be {says}")
 
     return check
 

@@ -104,7 +104,10 @@ def _time(value: str) -> datetime:
 
 def _run(arguments: argparse.Namespace) -> int:
     from irkit.chainfile import load_chain
+    from irkit.incident import usable_host
 
+    if arguments.host:
+        arguments.host = usable_host(arguments.host, "--host")
     chain = load_chain(arguments.chain, host=arguments.host or "")
     found = appraiser(arguments)(chain, arguments.host)
     if arguments.json:

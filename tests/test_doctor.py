@@ -28,6 +28,7 @@ def test_this_installation_is_well(tmp_path: Path) -> None:
     assert {check.state for check in checks if check.what.startswith(("Python", "notebooks", "runbooks"))} == {"ok"}
     assert found(checks, "packages of [workbench]").state == "ok"
     assert found(checks, "folder for runs").state == "ok"
+    assert found(installation(Path("/proc/runs")), "folder for runs").state == "broken"  # whoever asks, root too
 
 
 def test_a_missing_package_is_named_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from irkit.errors import InputError, IrkitError
 from irkit.incident import Vantage, load_incident, parse_incident
+from irkit.tomlfile import parse_toml
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -85,7 +86,9 @@ def test_every_table_of_the_format_is_read() -> None:
         ('[incidents]\nhost = "a.example"', "unknown key 'incidents'", "did you mean 'incident'?"),
         ('[incident]\nhost = "a.example"\n[metric]\nurl = "x"', "unknown key 'metric'", "did you mean 'metrics'?"),
         ('[incident]\nhost = "https://a.example/x"', "no usable host", "without https://"),
-        ('[incident]\nhost = "a.example"\nport = "443"', "incident.port is 443", "a whole number"),
+        ('[incident]\nhost = "a.example:8443"', "no usable host", "without https:// and port"),
+        ('[incident]\nhost = "b\u00fccher.example"', "no usable host", "xn--bcher-kva.example"),
+        ('[incident]\nhost = "a.example"\nport = "443"', "incident.port is '443'", "a whole number"),
         ('[incident]\nhost = "a.example"\nport = 99999', "port 99999", "1 to 65535"),
         ('[incident]\nhost = "a.example"\nstart = 2026-11-23T06:00:00', "no time zone", "UTC"),
         ('[incident]\nhost = "a.example"\nstart = "yesterday"', "not a time", "without quotes"),
@@ -132,3 +135,9 @@ def test_any_text_is_an_incident_or_an_irkit_error(content: str) -> None:
             parse_incident(candidate, now=NOW)
         except IrkitError as error:
             assert error.hint
+
+
+def test_an_address_of_six_is_a_host_and_a_file_of_other_letters_says_so() -> None:
+    assert parse_incident('[incident]\nhost = "2001:DB8::1"', now=NOW).host == "2001:db8::1"
+    with pytest.raises(InputError, match="not UTF-8"):
+        parse_toml(b"\xff\xfe[", {}, "a.toml")

@@ -42,7 +42,7 @@ def test_what_is_right_comes_back_with_its_times_in_utc() -> None:
         ("number = true", "number is True"), ("whole = 1.5", "whole is 1.5"), ("part = 1.1", "no share"),
         ("part = nan", "no share"), ("at = 2026-11-23", "no time zone"), ("at = 2026-11-23T10:00:00", "no time zone"),
         ("at = 0001-01-01T00:00:00+14:00", "not a time"), ('at = "now"', "not a time"), ("list = [1]", "not text"),
-        ('list = "a"', "list is a"), ('kind = "gren"', "did you mean 'green'?"), ("wrod = 1", "did you mean 'word'?"),
+        ('list = "a"', "list is 'a'"), ('kind = "gren"', "did you mean 'green'?"), ("wrod = 1", "did you mean 'word'?"),
         ("[[item]]\nname = ''", "[[item]] number 1 has no name"), ("[item]", "not a list of tables"),
     ],
 )  # fmt: skip
