@@ -221,7 +221,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"irkit: this needs the package {error.name}\n  hint: pip install 'irkit[workbench]'\n")
         return 2
     except KeyboardInterrupt:
-        sys.stderr.write("irkit: interrupted; what was gathered is on disk\n")
+        sys.stderr.write("irkit: interrupted\n")
         return 3
     return code
 

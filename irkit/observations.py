@@ -142,7 +142,8 @@ def _server(facts: Facts, case: Case, seen: Observations) -> None:
         says = f"The served leaf key {short(leaf.pin)} is in the inventory, for {hosts}, as {text(other)}."
         seen.add("leaf-key-of-another", says, "inventory")
     elif evidence.inventory is not None:
-        says = f"The served leaf key {short(leaf.pin)} is not in the inventory, and no trusted capture from before the failures has it."
+        says = f"The served leaf key {short(leaf.pin)} is not in the inventory"
+        says += ", and no trusted capture from before the failures has it."
         seen.add("leaf-key-unknown", says, source)
     if facts.dissent:
         _dissent(facts, seen)
