@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import re
 import sys
 from typing import Any
 from urllib.parse import urlsplit
 
-from irkit.errors import CaptureError, InputError
+from irkit.errors import CaptureError, InputError, IrkitError
 from irkit.fleet_command import run_many
 from irkit.link import Endpoint
 from irkit.render import text
@@ -34,6 +35,12 @@ _EXAMPLES = """examples:
   irkit capture api.example.com --client-cert me.pem --client-key me.key
   irkit capture --targets hosts.txt --sweep --out fleet.ndjson     # again after an interruption: it goes on
   ssh probe.example.net irkit capture --json api.example.com > probe.json   # then irkit.load_chain("probe.json")"""
+
+
+_ARGUMENT = re.compile(
+    r"\b(client_cert|connect|server_name|key_type|minimum|maximum|starttls|proxy_auth_env|proxy|max_bytes|max_certificates)"
+    r"(?:ificate)?=(?:, --connect)?(?=[\s,.]|$)"
+)
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -94,6 +101,15 @@ def _hint(host: str) -> str:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    try:
+        return _captured(arguments)
+    except IrkitError as error:
+        if arguments.host:  # the library's hints name its arguments; whoever typed a command wants its options
+            error.hint = _ARGUMENT.sub(lambda found: "--" + found[1].replace("_", "-"), error.hint)
+        raise
+
+
+def _captured(arguments: argparse.Namespace) -> int:
     if bool(arguments.host) == bool(arguments.targets):
         raise InputError("capture wants a host or --targets, one of them", "irkit capture api.example.com")
     if arguments.targets:

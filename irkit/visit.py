@@ -282,7 +282,7 @@ def _hint(reason: str) -> str:
     if reason.startswith("not TLS"):
         return "is this the TLS port? A protocol that begins in clear needs starttls="
     if "alert" in reason:
-        return "the server refused: try server_name=, another maximum=, or client_certificate="
+        return "the server refused: try server_name=, another maximum= or key_type=, or client_certificate="
     return "try again from another vantage, or with another server_name="
 
 

@@ -226,6 +226,18 @@ def test_a_failure_is_one_line_a_hint_and_its_exit_code(
     assert said.startswith("irkit: ")
 
 
+def test_the_hints_of_a_capture_name_options_of_the_command(tls_server: Callable[..., Any], capsys: Any) -> None:
+    import forge
+
+    address = tls_server(forge.root().issue("localhost")).address
+    assert main(["capture", address, "--key-type", "mldsa"]) == 3
+    assert "--server-name, another --maximum or --key-type, or --client-cert\n" in capsys.readouterr().err
+    assert main(["capture", "no-such-host.invalid"]) == 3
+    hint = capsys.readouterr().err.partition("hint: ")[2]
+    assert "--connect" in hint
+    assert "=" not in hint
+
+
 def test_a_hostile_argument_is_shown_harmlessly(capsys: Any) -> None:
     assert main(["triage", "\x1b[2Jno.toml"]) == 2
     assert "\x1b" not in capsys.readouterr().err
