@@ -78,7 +78,10 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     try:
         write_whole(path, content.encode() if isinstance(content, str) else content)
     except OSError as error:
-        raise RunError(f"can't write {text(path)}: {text(error.strerror)}", "give --out a folder with space") from None
+        raise RunError(
+            f"can't write {text(path)}: {text(error.strerror)}",
+            "give a folder that is there, may be written and has space",
+        ) from None
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -185,6 +185,10 @@ def server_changes(incident: Incident, deadline: float = METRICS_DEADLINE) -> Se
     )  # fmt: skip
 
 
+def _number(things: Sequence[object], name: str) -> str:
+    return f"{len(things)} {name}" + "s" * (len(things) != 1)
+
+
 def gather_chains(
     evidence: Evidence, *, deadline: float = CAPTURE_DEADLINE, again: bool = False, progress: Progress | None = None,
     stop: threading.Event | None = None,
@@ -202,7 +206,7 @@ def gather_chains(
     if "chains" in evidence.gathered and not again:
         return evidence
     incident, missing = evidence.incident, list[Missing]()
-    timer = Timer(progress, f"capturing chains from {len(incident.vantages)} vantages", stop)
+    timer = Timer(progress, f"capturing chains from {_number(incident.vantages, 'vantage')}", stop)
     folder = incident.path(incident.history)
     history: tuple[Capture, ...] = evidence.history if again else ()
     with _missing_instead(missing, "history"):
@@ -332,7 +336,7 @@ def gather_pins(
     if "pins" in evidence.gathered and not again:
         return evidence
     incident, missing = evidence.incident, list[Missing]()
-    timer = Timer(progress, f"reading pins of {len(incident.releases)} releases", stop)
+    timer = Timer(progress, f"reading pins of {_number(incident.releases, 'release')}", stop)
     releases = []
     for source in incident.releases:
         with _missing_instead(missing, f"release {source.app} {source.version}".rstrip()):

@@ -322,9 +322,7 @@ def _lost(error: Exception, shown: str) -> MetricsError:
     if "resolve" in said or "Name or service" in said:
         return MetricsError(f"the name of {shown} can't be resolved", "check the address, and DNS")
     if "refused" in said:
-        return MetricsError(
-            f"nothing listens at {shown}: connection refused", "is Prometheus up? check address and port"
-        )
+        return MetricsError(f"nothing listens at {shown}: connection refused", "is it up? check address and port")
     if isinstance(error, requests.Timeout) or "timed out" in said:
         return MetricsError(f"{shown} can't be reached: timed out", "check the address and the network")
     return MetricsError(

@@ -210,6 +210,7 @@ def test_a_closed_or_full_standard_stream_ends_without_a_traceback(call: str, co
         (["capture", "127.0.0.1:x"], 2, "no usable port"),
         (["capture", "https://a.test:8443/x?y=1"], 2, "irkit capture a.test:8443"),
         (["verify", "no.pem", "--host", "a.test:443"], 2, "--host is no usable host"),
+        (["incident", "from-alert", "http://127.0.0.1:1/api/v2/alerts"], 3, "hint: is it up?"),
         (["triage"], 2, "wants an incident file or --replay"),
         (["triage", "a.toml", "--replay", "b"], 2, "one of them"),
         (["triage", "a.toml", "--deadline", "-1"], 2, "deadline"),

@@ -102,3 +102,11 @@ def test_cancelled_counts_and_pins_leave_what_was_there(drill: Drill) -> None:
     assert again.gathered == frozenset()
     done = irkit.gather_pins(irkit.gather_failures(again))
     assert (done.gathered, done.missing) == (whole.gathered, whole.missing)
+
+
+def test_one_vantage_is_not_called_several(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text('[incident]\nhost = "127.0.0.1"\nport = 1\n')
+    said: list[str] = []
+    irkit.gather(tmp_path / "a.toml", progress=said.append)
+    assert "capturing chains from 1 vantage …" in said
+    assert "reading pins of 0 releases …" in said
