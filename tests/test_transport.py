@@ -24,7 +24,7 @@ from series import GOOD, SHORT, body, counter
 
 from irkit import transport
 from irkit.errors import MetricsError
-from irkit.metrics import load_failures, metric_names, query_failures
+from irkit.metrics import load_failures, query_failures
 
 Fault = Callable[[Reply], FaultServer]
 
@@ -101,13 +101,13 @@ def test_a_closed_port_is_refused(fault: Fault) -> None:
 
 def test_an_unknown_name_is_told_apart() -> None:
     with pytest.raises(MetricsError, match="can't be resolved"):
-        metric_names("http://prometheus.invalid:9090", deadline=5)
+        query_failures("http://prometheus.invalid:9090", "h", **SHORT, deadline=5)
 
 
 def test_a_hostile_error_message_stays_one_visible_line(fault: Fault) -> None:
     hostile = json.dumps({"status": "error", "errorType": "x", "error": "\x1b[2J\n<script>" + "a" * 9999}).encode()
     with pytest.raises(MetricsError) as caught:
-        metric_names(fault(always(422, hostile)).url)
+        query_failures(fault(always(422, hostile)).url, "h", **SHORT, deadline=5)
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 800
 
