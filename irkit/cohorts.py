@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from irkit.clients import Client
-from irkit.facts import Facts, Opinion, clock_off
+from irkit.facts import Facts, Opinion, clock_off, doubtful
 from irkit.tally import Tally
 from irkit.verdict import Cohort
 
 if TYPE_CHECKING:
     from irkit.onset import Onset
 
-__all__ = ["FAMILY", "Case", "cases", "counted_places"]
+__all__ = ["FAMILY", "Case", "cases", "counted_places", "is_of"]
 
 # Platforms of irkit, and what metrics call them.
 FAMILY = {"okhttp": "android", "trustkit-android": "android", "trustkit-ios": "ios"}
@@ -52,7 +52,9 @@ def cases(facts: Facts) -> tuple[Case, ...]:
         if client.stranger:
             _place(found, client, trickle=_everyday(found, client, reported))
     for client in facts.clients:
-        if not client.stranger and client.kind != "pin":
+        if doubtful(facts, client):
+            _listen(found, client, alone=True)
+        elif not client.stranger and client.kind != "pin":
             # That one client distrusts a chain which is the owner's and valid now is no incident of its own.
             sound = facts.verification is not None and facts.verification.ok and not clock_off(facts, client)
             _listen(found, client, alone=not sound)
@@ -99,7 +101,7 @@ def _by_opinion(facts: Facts, onset: Onset) -> Iterator[Case]:
     groups: dict[tuple[object, ...], list[Opinion]] = {}
     unlisted = []
     for version, platform in _failing(facts, onset):
-        matching = [o for o in facts.opinions if _is(o, version, platform)]
+        matching = [o for o in facts.opinions if is_of(o, version, platform)]
         if not matching:
             unlisted.append(f"{platform} {version}".strip())
         for opinion in matching:
@@ -178,14 +180,29 @@ def _failing(facts: Facts, onset: Onset) -> list[tuple[str, str]]:
     tally = facts.tally
     if tally is None or not {"version", "platform"} & set(tally.roles):
         return [("", "")]
-    counts = tally.by("version", "platform", **onset.cohort)
+    counts = _left(facts, onset).by("version", "platform", **onset.cohort)
     total = sum(failed for failed, _ in counts.values())
     ratio = total / max(sum(validated for _, validated in counts.values()), 1.0)
     worst = sorted(counts.items(), key=lambda item: (-item[1][0], item[0]))
     return [(key[0], key[1]) for key, (k, n) in worst if n and k >= 0.01 * total and k / n >= 0.2 * ratio]
 
 
-def _is(opinion: Opinion, version: str, platform: str) -> bool:
+def _left(facts: Facts, onset: Onset) -> Tally:
+    """The counts without those that a surer onset of the same time has: many of them would hide a few others."""
+    tally = facts.tally or Tally()
+    surer = [
+        {role: _values(other, role) for role in other.cohort}
+        for other in facts.onsets
+        if other.score > onset.score
+        and (other.end is None or other.end > onset.at)
+        and (onset.end is None or other.at < onset.end)
+    ]
+    left = tally.without(surer)
+    return left if left.total(**onset.cohort)[0] else tally
+
+
+def is_of(opinion: Opinion, version: str, platform: str) -> bool:
+    """Whether a release is counted under that version and platform; a blank tells nothing."""
     release = opinion.release
     family = FAMILY.get(release.platform, release.platform)
     return (not version or release.version == version) and (

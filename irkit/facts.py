@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from irkit.failures import Failures
     from irkit.onset import Onset
 
-__all__ = ["OWNED", "Facts", "Opinion", "clock_off", "establish", "found_onsets", "issuer_key", "root_key"]
+__all__ = ["OWNED", "Facts", "Opinion", "clock_off", "doubtful", "establish", "found_onsets", "issuer_key", "root_key"]
 
 # The inventory's words for a key that the owner means to serve.
 OWNED = frozenset({"active", "next", "backup"})
@@ -132,12 +132,20 @@ class Facts:
     def served_before(self, pin: Pin | None) -> bool:
         """Whether the leaf of the previous trusted chain had this key, and was captured before the failures began.
 
-        Where no onset is known they may have begun with the window: what was captured inside it shows nothing.
+        Where no onset is known they may have begun with the window: what was captured inside it shows nothing. Where
+        the history shows that the key took another's place, a capture is no better than the path that it went: then
+        two vantages must have seen it and, where the owner keeps a list, the list has to have it.
         """
         previous, start = self.previous, self.evidence.incident.start
         if pin is None or previous is None or previous.at is None or previous.chain.leaf.pin != pin:
             return False
-        return previous.at < min((onset.earliest for onset in self.onsets), default=start)
+        if previous.at >= min((onset.earliest for onset in self.onsets), default=start):
+            return False
+        past = [c for c in self.evidence.history if c.trusted and c.at and c.at <= previous.at and len(c.chain)]
+        if all(capture.chain.leaf.pin == pin for capture in past):
+            return True
+        vantages = {capture.vantage for capture in past if capture.chain.leaf.pin == pin}
+        return len(vantages) > 1 and (self.evidence.inventory is None or self.listed(pin) != "")
 
     def owners(self, pin: Pin | None) -> str:
         """Why a leaf key is the owner's, in words; empty when nothing shows that it is.
@@ -242,9 +250,16 @@ def _previous(evidence: Evidence, onset: datetime | None, chain: Chain | None) -
     return next((c for c in reversed(past) if c.chain != chain), past[-1] if past else None)
 
 
+def doubtful(facts: Facts, client: Client) -> bool:
+    """Whether a client saw a key that some capture has, but neither the owner's list nor most vantages now."""
+    if client.nature != "ours" or client.leaf is None:
+        return False
+    return not (facts.owners(client.leaf) or (facts.chain is not None and facts.chain.leaf.pin == client.leaf))
+
+
 def clock_off(facts: Facts, client: Client) -> bool:
     """Whether a client's own date explains that it refuses a chain which verifies now."""
-    if facts.verification is None or not facts.verification.ok or client.stranger:
+    if facts.verification is None or not facts.verification.ok or client.stranger or doubtful(facts, client):
         return False
     if client.kind in ("expired", "not-yet-valid"):
         return True

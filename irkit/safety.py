@@ -7,15 +7,17 @@ the inventory, the pin files, captures from before the onset, and trusted vantag
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
 from irkit.clients import Client
-from irkit.cohorts import Case, counted_places
+from irkit.cohorts import Case, counted_places, is_of
 from irkit.crux import HASH_KEY
-from irkit.facts import OWNED, Facts, clock_off, issuer_key, root_key
+from irkit.facts import OWNED, Facts, clock_off, doubtful, issuer_key, root_key
 from irkit.observations import entries, explain
 from irkit.render import text
+from irkit.tally import Tally
 from irkit.testimony import passing
 from irkit.trust import verify
 
@@ -33,6 +35,10 @@ class Objection:
 _TAIL = timedelta(minutes=15)
 _LIST = "Find out whose the keys are, and list them in keys.toml."
 
+# What is wrong with the server itself, and so for everyone that it answers; whatever causes are a rotation's are, too.
+_SERVER = frozenset({"incomplete-chain", "wrong-certificate-served", "certificate-expired", "chain-untrusted"})
+_ENOUGH = 20  # validations that show whether a release connects
+
 
 def objection(facts: Facts, case: Case, verdict: str, cause: str) -> Objection | None:
     """Holds a verdict against the rule; None when it may be given."""
@@ -44,6 +50,14 @@ def objection(facts: Facts, case: Case, verdict: str, cause: str) -> Objection |
         )
     if verdict == "mitm":
         return _mitm(facts, case, cause)
+    if unsure := next((client for client in case.told if doubtful(facts, client)), None):
+        return Objection(
+            f"A failing client saw the leaf key {text(unsure.leaf)}, which a capture has too, but no list: who was in "
+            "the path of a vantage is in a capture as well.",
+            "Find out whose that key is, and list it in keys.toml.",
+        )
+    if contradicted := _contradicted(facts, case, verdict, cause):
+        return contradicted
     if verdict == "rotation":
         return _rotation(facts, case)
     if verdict == "misconfiguration":
@@ -53,6 +67,45 @@ def objection(facts: Facts, case: Case, verdict: str, cause: str) -> Objection |
     if verdict == "none":
         return _none(facts)
     return None
+
+
+def _contradicted(facts: Facts, case: Case, verdict: str, cause: str) -> Objection | None:
+    """Counts that the verdict can't be true with: the reason that it names was there, and clients connected."""
+    get = "Get the chain that a failing client sees, and name it under [[observed]]."
+    if verdict == "misconfiguration" and case.kind in ("never", "rejects") and _connects(facts, case, before=True):
+        return Objection(
+            "The releases connected before the failures began, or do elsewhere: pins that were never right don't.", get
+        )
+    if (verdict == "rotation" or cause in _SERVER) and case.kind != "split" and _connects(facts, case, before=False):
+        return Objection(
+            "The same releases connect elsewhere, while the vantages see a chain that would fail everywhere.", get
+        )
+    return None
+
+
+def _connects(facts: Facts, case: Case, *, before: bool) -> bool:
+    """Whether the case's releases connect where its failures are not counted, or did before they began."""
+    failures, onset = facts.evidence.failures, case.onset
+    if failures is None or onset is None or (before and "version" not in failures.roles):
+        return False
+    import numpy as np
+
+    def here(cohort: Mapping[str, str]) -> bool:
+        values = {role: onset.cohort[role] for role in ("region", "network") if role in onset.cohort}
+        return all(cohort.get(role, "") in ((v,) if isinstance(v, str) else v) for role, v in values.items())
+
+    mine = np.array(
+        [
+            not case.opinions or any(is_of(o, c.get("version", ""), c.get("platform", "")) for o in case.opinions)
+            for c in failures.cohorts
+        ],
+        dtype=bool,
+    )[:, None]
+    away = ~np.array([here(cohort) for cohort in failures.cohorts], dtype=bool)[:, None]
+    began, since = (np.datetime64(at.replace(tzinfo=None)) for at in (onset.earliest, onset.latest))
+    cells = mine & ((failures.times < began) | away if before else (failures.times > since) & away)
+    failed, validated = np.nansum(failures.failures[cells]), np.nansum(failures.validations[cells])
+    return bool(validated >= _ENOUGH and failed < 0.5 * validated)
 
 
 def _mitm(facts: Facts, case: Case, cause: str) -> Objection | None:
@@ -199,6 +252,15 @@ def _wrong_certificate(facts: Facts, check: str) -> Objection | None:
 
 def _not_a_pin_failure(facts: Facts, case: Case, cause: str) -> Objection | None:
     check = "Capture from a second trusted vantage, on another network."
+    if cause in ("captive-portal", "clock-wrong") and case.onset is not None:
+        # Anyone can say it, and what befalls single devices raises no count above its baseline.
+        return Objection(
+            "Failures rise together, and only reports say that single devices are at fault.",
+            "Get the chain that a failing client sees, and name it under [[observed]].",
+        )
+    pin = None if facts.chain is None else facts.chain.leaf.pin
+    if cause in ("captive-portal", "clock-wrong") and not (facts.owners(pin) or facts.pinned_leaf(pin)):
+        return Objection(f"The served leaf key {text(pin)} is not known to be the owner's.", _LIST)
     if cause == "endpoint-down":
         if facts.evidence.failures is None:
             return Objection("The vantages got no certificate, and no counts say that clients get none.", check)
@@ -240,6 +302,16 @@ def _still_succeeding(facts: Facts, case: Case) -> bool:
     return bool(np.nansum((failures.validations - failures.failures)[:, bins]) > 0)
 
 
+def _always_failing(facts: Facts) -> str:
+    """A value of a label, or everyone, that fails all day as no trickle does: a rise could hide in it."""
+    tally = facts.tally or Tally()
+    for role in tally.roles:
+        for (value,), (failed, validated) in tally.by(role).items():
+            if failed >= _ENOUGH and failed > 0.1 * validated:
+                return value or f"no {role}"
+    return ""
+
+
 def _none(facts: Facts) -> Objection | None:
     failures = facts.evidence.failures
     check = "Query the metrics again: an answer that is whole would tell whether anything fails."
@@ -249,8 +321,15 @@ def _none(facts: Facts) -> Objection | None:
         return Objection("The metrics count no validations in the window.", check)
     if any("partial" in finding for finding in failures.findings):
         return Objection("The metrics are only a part of what there is.", check)
+    if steady := _always_failing(facts):
+        return Objection(
+            f"Nothing rises, but of the validations of {text(steady)} a good part fails in the whole window.",
+            "Start the window earlier: since when do they fail?",
+        )
     pin = None if facts.chain is None else facts.chain.leaf.pin
-    if facts.chain is not None and facts.evidence.inventory is not None and not facts.owners(pin):
+    changed = facts.previous is not None and facts.previous.chain.leaf.pin != pin
+    known = facts.evidence.inventory is not None or changed  # something to hold the key against
+    if facts.chain is not None and known and not (facts.owners(pin) or facts.pinned_leaf(pin)):
         return Objection(
             f"Nothing fails, but the served leaf key {text(pin)} is not known to be the owner's.",
             "Find out whose key it is; list it in keys.toml if it is yours.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -54,3 +54,12 @@ class Tally:
                 before = sums.get(key, (0.0, 0.0))
                 sums[key] = before[0] + k, before[1] + n
         return sums
+
+    def without(self, taken: Sequence[Mapping[str, Collection[str]]]) -> Tally:
+        """The counts but for cohorts that have one of the values for each role of any of those taken."""
+        left = [
+            row
+            for row in zip(self.cohorts, self.failures, self.validations, strict=True)
+            if not any(all(row[0].get(role, "") in values for role, values in one.items()) for one in taken)
+        ]
+        return Tally(self.roles, *zip(*left, strict=True)) if left else Tally(self.roles)

@@ -84,10 +84,10 @@ def filled(text: str) -> str:
 
 
 def counted(case: Mapping[str, Any]) -> str:
-    """The case's counts: each version's validations, of which those parts fail from the onset on."""
+    """The case's counts: each version, failing in part from the onset on; `new` ones begin there."""
     begin = (ONSET - START) / timedelta(minutes=1)
 
-    def group(version: str, platform: str, share: float) -> Group:
+    def group(version: str, platform: str, share: float, new: bool) -> Group:
         def failing(region: str, minutes: Any) -> Any:
             parts = [
                 item.get("part", 1.0)
@@ -96,10 +96,11 @@ def counted(case: Mapping[str, Any]) -> str:
             ]
             return max(parts, default=0.0) * (minutes > begin)
 
-        return Group(platform, version, lambda minutes: share + 0 * minutes, failing)
+        return Group(platform, version, lambda minutes: share * (minutes > (begin if new else 0)), failing)
 
     groups = [
-        group(item["version"], item.get("platform", "android"), item.get("share", 0.5)) for item in case["traffic"]
+        group(item["version"], item.get("platform", "android"), item.get("share", 0.5), item.get("new", False))
+        for item in case["traffic"]
     ]
     return matrix(count(groups, HOST, start=START, end=END, seed=1, step=timedelta(minutes=5)))
 
