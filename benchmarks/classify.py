@@ -3,8 +3,9 @@
     python benchmarks/classify.py
 
 CPU time, so that a busy machine doesn't count: of the first call on evidence never seen, and of the best of five after
-it. Beside it stands the search for onsets in the same counts, which is kept: a triage pays both once (`in all`). The
-peer is the least that any judge of such evidence has to do: one X.509 parse (cryptography) of each chain's leaf.
+it. Beside it stands the search for onsets in the same counts, which gathering does and keeps: a triage pays both once
+(`in all`). The peer is the least that any judge of such evidence has to do: one X.509 parse (cryptography) of each
+chain's leaf.
 """
 
 from __future__ import annotations
@@ -24,8 +25,7 @@ from incidents import HOST, World, failures, release, since_onset
 from irkit.certificate import Certificate
 from irkit.classify import classify
 from irkit.evidence import Evidence
-from irkit.facts import found_onsets
-from irkit.onset import onsets
+from irkit.onset import found_onsets, onsets
 from irkit.reportline import Report
 from irkit.reports import Reports, Sighting
 

@@ -29,7 +29,6 @@ from irkit.classify import classify
 from irkit.drill import write
 from irkit.drill.chance import SOURCES, draw
 from irkit.drill.scenario import Part
-from irkit.facts import found_onsets
 from irkit.gather import gather
 from irkit.verdict import VERDICTS, CohortVerdict
 
@@ -76,8 +75,6 @@ def judge(seed: int, variants: Sequence[tuple[str, float]]) -> list[Row]:
                 drawn.scenario, Path(name), END, seed=seed, lacking=drawn.lacking, step=STEP, forged=forged, noise=True
             )
             evidence = gather(incident, now=END)
-        if evidence.failures is not None:
-            found_onsets(evidence.failures)
         began = time.process_time()
         verdict = classify(evidence)
         seconds = time.process_time() - began

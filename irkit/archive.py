@@ -164,6 +164,7 @@ def _evidence(folder: Path, document: dict[str, Any]) -> Evidence:
     failures = None
     if document["metrics"] is not None:
         from irkit.metrics import Labels, load_failures
+        from irkit.onset import found_onsets
 
         source = incident.metrics
         failures = load_failures(
@@ -173,6 +174,7 @@ def _evidence(folder: Path, document: dict[str, Any]) -> Evidence:
             success=source.success if source else None, kind=(source.kind or None) if source else None,
             source=document["metrics"],
         )  # fmt: skip
+        found_onsets(failures)
     trust = None
     if document["trust"] is not None:
         roots = pem_blocks((folder / "roots.pem").read_text(encoding="ascii"))

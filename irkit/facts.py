@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from irkit.accept import Acceptance, accepts
@@ -18,10 +17,9 @@ from irkit.tally import Tally
 from irkit.trust import TrustStore, Verification, verify
 
 if TYPE_CHECKING:
-    from irkit.failures import Failures
     from irkit.onset import Onset
 
-__all__ = ["OWNED", "Facts", "Opinion", "clock_off", "doubtful", "establish", "found_onsets", "issuer_key", "root_key"]
+__all__ = ["OWNED", "Facts", "Opinion", "clock_off", "doubtful", "establish", "issuer_key", "root_key"]
 
 # The inventory's words for a key that the owner means to serve.
 OWNED = frozenset({"active", "next", "backup"})
@@ -171,6 +169,8 @@ class Facts:
 
 def establish(evidence: Evidence) -> Facts:
     """Derives the facts. Pure: "now" is the evidence's."""
+    from irkit.onset import found_onsets
+
     found = () if evidence.failures is None else found_onsets(evidence.failures)
     trusted = tuple(capture for capture in evidence.captures if capture.trusted and len(capture.chain))
     chain, witnesses, dissent = _majority(trusted)
@@ -215,14 +215,6 @@ def _known(evidence: Evidence, trusted: tuple[Capture, ...]) -> frozenset[Pin]:
     owned = [key.pin for key in listed if key.status in OWNED and (not key.hosts or host in key.hosts)]
     seen = [c.chain.leaf.pin for c in (*trusted, *evidence.history) if c.trusted and len(c.chain)]
     return frozenset((*owned, *(pin for pin in seen if pin is not None)))
-
-
-@lru_cache(maxsize=4)  # by far the longest step, and the remedies start from the same facts
-def found_onsets(failures: Failures) -> tuple[Onset, ...]:
-    """The onsets of some counts, searched for once."""
-    from irkit.onset import onsets
-
-    return onsets(failures)
 
 
 def _majority(trusted: tuple[Capture, ...]) -> tuple[Chain | None, tuple[str, ...], tuple[Capture, ...]]:

@@ -140,6 +140,10 @@ def gather_failures(
                 missing.append(Missing("server metrics", "; ".join(found.findings[:5]), hint))
     if failures is None and timer.stopped:  # what an earlier try gave is not lost
         failures, changes = evidence.failures, list(evidence.changes)
+    if failures is not None:
+        from irkit.onset import found_onsets
+
+        found_onsets(failures)
     evidence = replace(evidence, failures=failures, changes=in_order(changes))
     return _done(evidence, "failures", ("metrics", "server metrics"), missing, timer)
 

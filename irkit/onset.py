@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from irkit.errors import InputError
 from irkit.failures import Failures
 from irkit.usual import Usual
 
-__all__ = ["Onset", "Shape", "beyond", "onset", "onsets"]
+__all__ = ["Onset", "Shape", "beyond", "found_onsets", "onset", "onsets"]
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -160,6 +161,12 @@ def onsets(failures: Failures) -> tuple[Onset, ...]:
             if one is not None:
                 found.append(one)
     return tuple(sorted(found, key=lambda one: -one.excess))
+
+
+@lru_cache(maxsize=4)
+def found_onsets(failures: Failures) -> tuple[Onset, ...]:
+    """`onsets`, searched for once: dating is part of counting, and verdict, remedies and report start from it."""
+    return onsets(failures)
 
 
 def beyond(failures: Failures, inside: Bools) -> tuple[Floats, Floats, Floats]:
