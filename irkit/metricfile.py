@@ -253,7 +253,7 @@ def _grid(
     times = np.concatenate([item.times for item in series])
     if step is None:
         apart = np.concatenate([np.diff(item.times) for item in series])
-        usual = float(np.median(apart)) if apart.size else STEP.total_seconds()
+        usual = float(np.quantile(apart, 0.5, method="lower")) if apart.size else STEP.total_seconds()
         step = timedelta(seconds=head["step"] if head else max(60, round(usual)))
     seconds = step.total_seconds()
     first, last = head["window"] if head else (float(times.min()) - seconds, float(times.max()))
