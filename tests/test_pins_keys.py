@@ -73,7 +73,7 @@ def test_every_field_is_read_with_times_in_utc(tmp_path: Path) -> None:
         ('[[key]]\nname = "x"', "has no pin"),
         ('[[key]]\npin = "sha256/short"', "not a pin"),
         (f'[key]\npin = "{A}"', "two brackets"),
-        (f'[[key]]\npin = "{A}"\nhosts = "a"', "hosts is a — it must be a list"),
+        (f'[[key]]\npin = "{A}"\nhosts = "a"', "hosts is 'a' — it must be a list"),
         (f'[[key]]\npin = "{A}"\nsince = "soon"', "not a time"),
         (f'[[key]]\npin = "{A}"\nname = 7', "name is 7 — it must be text"),
         (f'[[rotation]]\nhost = "a"\nfrom = "{A}"\nto = "{B}"', "has no at"),
